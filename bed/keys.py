@@ -1,0 +1,36 @@
+"""Key pairs for people, servers and tokens. All are made here for one bed and die with it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """A private key in a file that only its owner may read, and the public key as one line or PEM text."""
+
+    private: Path
+    public: str
+
+
+def ssh_key(private: Path) -> KeyPair:
+    """An ed25519 key in OpenSSH's format."""
+    key = Ed25519PrivateKey.generate()
+    _write(private, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+    return KeyPair(private, key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode())
+
+
+def token_key(private: Path) -> KeyPair:
+    """A key with which an API server signs the tokens of service accounts."""
+    key = generate_private_key(SECP256R1())
+    _write(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return KeyPair(private, public.decode())
+
+
+def _write(private: Path, content: bytes) -> None:
+    private.touch(mode=0o600)
+    private.write_bytes(content)

@@ -1,0 +1,152 @@
+"""A whole Kubernetes node: etcd, API server, controller-manager, scheduler, kubelet, containerd and runc.
+
+It is one folder and one process here, in network, mount and pid namespaces of its own. Its Pods reach servers that listen
+on `Node.host_address` on this machine and nothing outside of it. Images are those it was started with: there is no registry.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from bed.errors import BedError
+from bed.kubernetes import node_cgroups, node_files, node_network
+from bed.kubernetes.binaries import binaries
+from bed.kubernetes.image import Image, pause
+from bed.kubernetes.node_network import Network
+from bed.processes import gone, launch, recorded, tail, wait_until
+from bed.report import say
+from bed.requirements import require_debian, require_root
+
+_PACKAGES = ("containerd", "runc", "containernetworking-plugins", "etcd-server", "iproute2", "iptables", "util-linux")
+_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl", "helm")
+_INSIDE = Path(__file__).with_name("node-inside.sh")
+_NETWORK = "network"
+_READY = ("wait", "--for=condition=Ready", f"node/{node_files.NAME}", "--timeout=0")
+_PATIENCE = 120.0
+_BETWEEN_QUESTIONS = 0.2  # kubectl takes CPU from what it waits for
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node that runs."""
+
+    folder: Path
+    network: Network
+    programs: Path
+    """The folder of kubectl and helm."""
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's."""
+        return self.folder / "admin.kubeconfig"
+
+    @property
+    def host_address(self) -> str:
+        """The address of this machine that Pods can reach."""
+        return self.network.host
+
+    @property
+    def logs(self) -> Path:
+        """One file for each program."""
+        return self.folder / "log"
+
+    def down(self) -> None:
+        """End it."""
+        down(self.folder)
+
+
+def prepare() -> Path:
+    """Have everything that a node needs on this machine; return the folder of Kubernetes' programs."""
+    require_root("A whole Kubernetes node")
+    with ThreadPoolExecutor(1) as pool:  # a build takes minutes: apt-get may as well work meanwhile
+        programs = pool.submit(binaries, _PROGRAMS)
+        require_debian(_PACKAGES)
+        return programs.result()
+
+
+def up(folder: Path, images: Sequence[Image]) -> Node:
+    """Start a node in the folder, which must not exist, and return when it is ready for Pods of these images."""
+    programs = prepare()
+    archives = [image.archive for image in (pause(), *images)]
+    began = time.monotonic()
+    folder.mkdir(parents=True)
+    network = node_network.claim()
+    (folder / _NETWORK).write_text(str(network.number))
+    node = Node(folder, network, programs)
+    try:
+        _start(node, archives)
+    except BaseException:
+        _end(folder)
+        raise  # the folder stays: its logs tell what happened
+    say(f"Kubernetes node ready in {time.monotonic() - began:.0f} s; KUBECONFIG={node.kubeconfig}")
+    return node
+
+
+def down(folder: Path) -> None:
+    """End the node of this folder, however far it came, and remove the folder."""
+    _end(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(node: Node, archives: Sequence[Path]) -> None:
+    cgroup = _cgroup(node.network)
+    node.logs.mkdir()
+    node_files.write(node.folder, node.network, cgroup)
+    node_cgroups.make(cgroup)
+    log = node.logs / "inside.log"
+    inside = launch("node", _inside(node, archives), records=node.folder / "run", log=log)
+    wait_until((node.folder / "namespaces").exists, alive=inside.alive, log=log, what="the node")
+    (init,) = inside.children()
+    node.network.connect(init)
+    wait_until(lambda: _answers(node, *_READY), alive=inside.alive, log=log, what="the node", seconds=_PATIENCE)
+    account = ("get", "serviceaccount", "default")  # without it the first Pod would be refused
+    wait_until(lambda: _answers(node, *account), alive=inside.alive, log=log, what="the node", seconds=_PATIENCE)
+
+
+def _inside(node: Node, archives: Sequence[Path]) -> list[str]:
+    environment = {
+        "PATH": f"{node.programs}:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": "/root",
+        "NODE_FOLDER": node.folder,
+        "NODE_IMAGES": "\n".join(map(str, archives)),
+        "NODE_ADDRESS": node.network.node,
+        "NODE_API": node.network.api,
+        "NODE_SERVICES": node.network.services,
+        "NODE_LINK": node.network.node_end,
+    }
+    alone = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    return ["env", "--ignore-environment", *(f"{name}={value}" for name, value in environment.items()), *alone, str(_INSIDE)]
+
+
+def _answers(node: Node, *command: str) -> bool:
+    kubectl = [str(node.programs / "kubectl"), f"--kubeconfig={node.kubeconfig}", "--request-timeout=5s", *command]
+    answered = subprocess.run(kubectl, capture_output=True, check=False).returncode == 0
+    if not answered:
+        time.sleep(_BETWEEN_QUESTIONS)
+    return answered
+
+
+def _end(folder: Path) -> None:
+    """Kill PID 1 of the node, which ends all others: there is nothing in it that anybody will miss."""
+    if process := recorded(folder / "run", "node"):
+        for pid in (*process.children(), process.pid):
+            os.kill(pid, signal.SIGKILL)
+        if not gone(process, 30):
+            raise BedError(f"The node in {folder} does not end.{tail(folder / 'log' / 'inside.log')}")
+    claim = folder / _NETWORK
+    if claim.exists():
+        network = Network(int(claim.read_text()))
+        claim.unlink()  # from now on the number may be somebody else's
+        network.release()
+        node_cgroups.remove(_cgroup(network))
+
+
+def _cgroup(network: Network) -> str:
+    return f"slurmgate-bed-{network.number}"

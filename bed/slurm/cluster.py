@@ -1,0 +1,139 @@
+"""The Slurm half of a bed: a whole cluster on this machine, behind an sshd."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bed.keys import ssh_key
+from bed.processes import wait_until
+from bed.requirements import require_debian, require_root
+from bed.slurm import files, namespace
+from bed.slurm.database import prepared
+from bed.slurm.namespace import Namespace
+from bed.slurm.options import Options
+from bed.slurm.people import ACCOUNTS, CLUSTER, PEOPLE
+from bed.slurm.services import Service, choose_ports, services
+from bed.state import Slurm
+
+_PACKAGES = (
+    "mariadb-client-core",
+    "mariadb-server-core",
+    "munge",
+    "openssh-client",
+    "openssh-server",
+    "slurm-client",
+    "slurm-wlm-basic-plugins",
+    "slurm-wlm-jwt-plugin",
+    "slurm-wlm-mysql-plugin",
+    "slurmctld",
+    "slurmd",
+    "slurmdbd",
+    "slurmrestd",
+)
+_COMMANDS = ("sacct", "sacctmgr", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster, for tests that want to act on it from the inside."""
+
+    bed: Path
+    description: Slurm
+
+    @cached_property
+    def namespace(self) -> Namespace:
+        """Where it lives."""
+        return namespace.enter(self.bed)
+
+    @cached_property
+    def _services(self) -> Mapping[str, Service]:
+        return services(self.namespace, self.description.ports, self.description.options)
+
+    def inside(
+        self, argv: Sequence[str], *, user: str | None = None, stdin: str | None = None, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command on the login node, without SSH: as root, or as `user` in that user's home."""
+        return self.namespace.run(argv, user=user, stdin=stdin, timeout=timeout)
+
+    def service(self, name: str) -> Service:
+        """A daemon to be stopped, killed, frozen or started: munged, mariadbd, slurmdbd, slurmctld, node1, ..., sshd."""
+        return self._services[name]
+
+
+def start(bed: Path, options: Options) -> Slurm:
+    """Start the Slurm part of the bed whose folder is `bed`."""
+    require_root("Slurm's part of the bed")
+    require_debian(_PACKAGES)
+    version = _version()
+    folder = bed / "slurm"
+    if options.accounting:
+        database = prepared(version)
+        folder.mkdir()
+        subprocess.run(["cp", "--archive", "--reflink=auto", database, folder / "mysql"], check=True)
+    numbers = choose_ports(bed, options)
+    host_key = files.lay_out(folder, options, numbers)
+    users = {person.name: bed / "keys" / person.name for person in PEOPLE}
+    (bed / "keys").mkdir()
+    for person in PEOPLE:
+        files.settle(person, folder, ssh_key(users[person.name]))
+    known_hosts = "".join(f"[{address}]:{numbers['sshd']} {host_key}\n" for address in options.listen)
+    (bed / "known_hosts").write_text(known_hosts)
+    _start(namespace.create(bed), numbers, options)
+    return Slurm(
+        version=version,
+        cluster=CLUSTER,
+        host=options.listen[0],
+        port=numbers["sshd"],
+        ports=numbers,
+        known_hosts=known_hosts,
+        known_hosts_file=bed / "known_hosts",
+        users=users,
+        accounts=ACCOUNTS,
+        commands={name: f"/usr/bin/{name}" for name in _COMMANDS} | {"slurmrestd": "/usr/sbin/slurmrestd"},
+        folder=folder,
+        homes=folder / "home",
+        logs=folder / "log",
+        jwt_key=folder / "etc" / "slurm" / "jwt.key",
+        options=options,
+    )
+
+
+def running(bed: Path) -> bool:
+    """Whether the cluster in the folder `bed` lives."""
+    return namespace.alive(bed)
+
+
+def stop(bed: Path) -> None:
+    """End what `start` started in the folder `bed`, however far it came."""
+    namespace.destroy(bed)
+
+
+def _start(inside: Namespace, numbers: Mapping[str, int], options: Options) -> None:
+    """Start each daemon as soon as what it needs is there."""
+    daemons = services(inside, numbers, options)
+    waits = ("munged", "mariadbd", "slurmdbd", "slurmctld")
+    for name in ("munged", "mariadbd", "sshd"):
+        if name in daemons:
+            daemons[name].launch()
+    for name in waits:
+        if name in daemons:
+            daemons[name].start()
+    for daemon in daemons.values():
+        daemon.launch()
+    for daemon in daemons.values():
+        daemon.wait()
+    controller = daemons["slurmctld"]
+    idle = ["sinfo", "--noheader", "--Node", "--partition=batch", "--states=idle", "--format=%N"]
+    wait_until(
+        lambda: len(inside.run(idle).stdout.split()) == options.nodes,
+        alive=controller.running,
+        log=controller.log,
+        what="slurmctld with its nodes",
+    )
+
+
+def _version() -> str:
+    answer = subprocess.run(["slurmctld", "-V"], capture_output=True, text=True, check=True)
+    return answer.stdout.split()[-1]

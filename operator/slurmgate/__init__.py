@@ -1,0 +1,1 @@
+"""Slurmgate carries JobSubmission resources to Slurm clusters over SSH and brings Slurm's answer back."""

@@ -1,0 +1,49 @@
+"""Index expressions of job arrays, as sbatch --array and squeue write them: `0-9:2,20%3`."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from slurmgate.core.outcomes import Task
+
+MOST_TASKS = 4_000_001
+"""Slurm's own ceiling for MaxArraySize (man slurm.conf): nothing beyond it is expanded."""
+
+_PART = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
+
+
+def indexes(expression: str) -> tuple[int, ...]:
+    """All indexes of an expression, in its order. Raises ValueError for what is none."""
+    found: list[int] = []
+    for part in expression.split("%", maxsplit=1)[0].split(","):
+        match = _PART.fullmatch(part.strip())
+        if match is None:
+            raise ValueError(f"not an array expression: {expression!r}")
+        first, last, step = match.groups()
+        span = range(int(first), int(last or first) + 1, int(step or 1) or 1)
+        if len(found) + len(span) > MOST_TASKS:
+            raise ValueError(f"more tasks than Slurm allows: {expression!r}")
+        found.extend(span)
+    return tuple(found)
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """The shortest expression for these indexes: `0-6,9`."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def expanded(task: Task) -> tuple[Task, ...]:
+    """One task for each index of a row that stands for several, such as `59_[4-9%2]`."""
+    if task.index is None or task.index.isdigit() or task.index.startswith("+"):
+        return (task,)
+    try:
+        numbers = indexes(task.index.strip("[]"))
+    except ValueError:
+        return (task,)
+    return tuple(replace(task, index=str(number)) for number in numbers)

@@ -1,0 +1,505 @@
+"""The life of one submission, as a pure state machine.
+
+`next_step` says what to do for a record; each of the other functions takes what came of it, or what Slurm or the person said,
+and answers with the next record and the events to post. The status to show is part of the record. Nothing here waits, asks
+or knows what time it is: `now` is handed in.
+
+    PREPARING -> ACCEPTED <-> UNKNOWN -> KNOWN -> ENDED -> RELEASED
+
+Between ACCEPTED and KNOWN lies the only step that cannot be repeated. A submission is UNKNOWN from the moment sbatch may run,
+and only an answer or a look-up leads out of there.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from slurmgate.core.arrays import indexes
+from slurmgate.core.backoff import delay
+from slurmgate.core.conditions import phase, submission_conditions
+from slurmgate.core.outcomes import (
+    Admission,
+    AdmissionOutcome,
+    ControlOutcome,
+    FindOutcome,
+    NeverSent,
+    NotNow,
+    Refused,
+    Seen,
+    SubmitOutcome,
+    Submitted,
+    Task,
+    Unavailable,
+    Uncertain,
+)
+from slurmgate.core.reasons import Reason
+from slurmgate.core.record import Record, Stage, Standing, Step, Wishes
+from slurmgate.core.states import Kind
+from slurmgate.core.tracking import live, merge, merge_ended, ours, settled, slurm_status, summarise, usage
+from slurmgate.resources.base import FINALIZER
+from slurmgate.resources.submission import (
+    ArrayStatus,
+    DeletionPolicy,
+    JobSubmission,
+    JobSubmissionStatus,
+    Phase,
+    SlurmStatus,
+)
+
+CANCEL_AGAIN_AFTER = timedelta(seconds=30)
+DELETION_DEADLINE = timedelta(minutes=10)
+"""How long a deleted submission may stay because its job cannot be cancelled."""
+ACCOUNTING_GRACE = timedelta(minutes=1)
+"""How long the accounting record of a job that squeue shows as over is waited for."""
+
+_QUIET = {
+    Reason.PREPARING,
+    Reason.ACCEPTED,
+    Reason.SUBMITTING,
+    Reason.QUEUED,
+    Reason.QUEUED_PRIORITY,
+    Reason.QUEUED_RESOURCES,
+    Reason.QUEUED_LIMIT,
+    Reason.COMPLETING,
+}
+_GOOD = {
+    Reason.SUBMITTED,
+    Reason.RUNNING,
+    Reason.COMPLETED,
+    Reason.CANCELLED,
+    Reason.CANCELLING,
+    Reason.HELD,
+    Reason.DEPENDENCY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A Kubernetes Event to post about the submission."""
+
+    type: Literal["Normal", "Warning"]
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The next record, and what to tell the person about the change."""
+
+    record: Record
+    events: tuple[Event, ...] = ()
+
+
+# What the person says ------------------------------------------------------------------------------------------------
+
+
+def first_seen(submission: JobSubmission, now: datetime) -> Decision:
+    """A submission that was just created, or that an operator before us has worked on."""
+    status = submission.status
+    record = Record(
+        namespace=submission.metadata.namespace or "",
+        name=submission.metadata.name,
+        token=submission.metadata.uid,
+        cluster=submission.spec.cluster_ref.name,
+        owner=submission.spec.owner,
+        created=submission.metadata.creation_timestamp,
+        generation=submission.metadata.generation,
+        ready_when=submission.spec.ready_when,
+        tidy=not submission.spec.write_submission_files,
+        wishes=_wishes(submission),
+        stage=_stage(submission),
+        standing=_standing(status),
+        status=status,
+        finalized=FINALIZER in submission.metadata.finalizers,
+        held=any(condition.type == "Suspended" and condition.status == "True" for condition in status.conditions),
+    )
+    if record.stage is Stage.PREPARING and not status.conditions:
+        return _stand(record, now, Reason.PREPARING, Reason.PREPARING.sentence)
+    return _end_unsent(Decision(record), now)
+
+
+def edited(record: Record, submission: JobSubmission, now: datetime) -> Decision:
+    """The submission was changed or deleted by somebody, or the API server echoes our own write."""
+    finalized = FINALIZER in submission.metadata.finalizers
+    after = replace(
+        record,
+        generation=submission.metadata.generation,
+        ready_when=submission.spec.ready_when,
+        wishes=_wishes(submission),
+        finalized=finalized,
+        stage=Stage.RELEASED if record.stage is Stage.ENDED and not finalized else record.stage,
+    )
+    if after == record:
+        return Decision(record)
+    if after.wishes != record.wishes:
+        after = replace(after, tries=0, not_before=None)
+    return _end_unsent(_restated(after, now), now)
+
+
+def _wishes(submission: JobSubmission) -> Wishes:
+    return Wishes(
+        cancel=submission.spec.cancel,
+        suspend=submission.spec.suspend,
+        deleted=submission.metadata.deletion_timestamp,
+        orphan=submission.spec.deletion_policy is DeletionPolicy.ORPHAN,
+    )
+
+
+def _stage(submission: JobSubmission) -> Stage:
+    """The stage that the written status proves. A user without a job id may have been sent: it has to be looked up."""
+    status = submission.status
+    if status.phase and status.phase.ended:
+        return Stage.ENDED if FINALIZER in submission.metadata.finalizers else Stage.RELEASED
+    if status.slurm and status.slurm.job_id:
+        return Stage.KNOWN
+    return Stage.UNKNOWN if status.user else Stage.PREPARING
+
+
+def _standing(status: JobSubmissionStatus) -> Standing:
+    for condition in status.conditions:
+        if condition.type == "Ready" and condition.reason in set(Reason):
+            return Standing(Reason(condition.reason), condition.message)
+    return Standing(Reason.PREPARING, "")
+
+
+# What to do next -----------------------------------------------------------------------------------------------------
+
+
+def next_step(record: Record, now: datetime) -> Step | None:  # noqa: PLR0911 - one line for each row of the table
+    """What has to be done for this record now; None if only time, Slurm or the person can move it."""
+    if record.not_before and now < record.not_before:
+        return None
+    match record.stage:
+        case Stage.PREPARING:
+            return Step.ADMIT
+        case Stage.ACCEPTED:
+            return Step.SUBMIT
+        case Stage.UNKNOWN:
+            return Step.LET_GO if _overdue(record, now) else Step.FIND
+        case Stage.KNOWN:
+            return _next_for_known(record, now)
+        case Stage.ENDED if record.finalized:
+            return Step.TIDY if record.tidy and record.job_id else Step.LET_GO
+        case Stage.ENDED | Stage.RELEASED:
+            return None
+
+
+def _next_for_known(record: Record, now: datetime) -> Step | None:
+    wishes = record.wishes
+    if (wishes.deleted and wishes.orphan and not wishes.cancel) or _overdue(record, now):
+        return Step.LET_GO
+    if wishes.end:
+        asked = record.cancelled
+        return Step.CANCEL if asked is None or now - asked >= CANCEL_AGAIN_AFTER else None
+    waits = bool(record.tasks) and summarise(record.tasks).state.kind is Kind.WAITING
+    if waits and wishes.suspend and not record.held:
+        return Step.HOLD
+    if record.held and not wishes.suspend:
+        return Step.RELEASE
+    return None
+
+
+def _overdue(record: Record, now: datetime) -> bool:
+    return record.wishes.deleted is not None and now - record.wishes.deleted >= DELETION_DEADLINE
+
+
+def wake_at(record: Record, now: datetime) -> datetime | None:
+    """When `next_step` may say something else although nothing has happened."""
+    times = []
+    if record.not_before:
+        times.append(record.not_before)
+    if record.stage is Stage.KNOWN and record.wishes.end and record.cancelled:
+        times.append(record.cancelled + CANCEL_AGAIN_AFTER)
+    if record.stage in {Stage.KNOWN, Stage.UNKNOWN} and record.wishes.deleted:
+        times.append(record.wishes.deleted + DELETION_DEADLINE)
+    return min((time for time in times if time > now), default=None)
+
+
+# What came of it -----------------------------------------------------------------------------------------------------
+
+
+def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decision:
+    """The submission was checked. An Admission counts only once finalizer and status are written: see `Step.ADMIT`."""
+    match outcome:
+        case Refused(reason, message):
+            return _rejected(record, now, reason, message)
+        case NotNow(reason, message):
+            return _later(record, now, reason, message)
+        case Admission():
+            status = record.status.model_copy(
+                update={
+                    "user": outcome.user,
+                    "cluster": record.cluster,
+                    "working_directory": outcome.directory,
+                    "script_sha256": outcome.script_sha256,
+                    "sbatch_arguments": outcome.arguments,
+                    "launch": outcome.launch,
+                    "slurm": SlurmStatus(
+                        stdout_path=outcome.stdout,
+                        stderr_path=outcome.stderr,
+                        array=ArrayStatus(total=len(set(indexes(outcome.array)))) if outcome.array else None,
+                    ),
+                }
+            )
+            message = f"Submitting as {outcome.user}."
+            return _stand(
+                record,
+                now,
+                Reason.SUBMITTING,
+                message,
+                stage=Stage.ACCEPTED,
+                status=status,
+                finalized=True,
+                held=outcome.held,
+                tries=0,
+                not_before=None,
+            )
+
+
+def sending(record: Record) -> Decision:
+    """Sbatch is about to be run. Whatever interrupts it now leaves the submission UNKNOWN."""
+    return Decision(replace(record, stage=Stage.UNKNOWN))
+
+
+def submitted(record: Record, outcome: SubmitOutcome, now: datetime) -> Decision:
+    """Sbatch was run, or was not, or nobody knows."""
+    match outcome:
+        case Submitted():
+            return _known(record, outcome, now)
+        case Refused(reason, message):
+            return _rejected(record, now, reason, message)
+        case NotNow(reason, message):
+            return _end_unsent(_later(replace(record, stage=Stage.ACCEPTED), now, reason, message), now)
+        case Uncertain(message):
+            return _later(record, now, Reason.SUBMISSION_UNKNOWN, message)
+
+
+def found(record: Record, outcome: FindOutcome, now: datetime) -> Decision:
+    """The token was looked up."""
+    match outcome:
+        case Submitted():
+            return _known(record, outcome, now)
+        case Refused(reason, message):
+            return _rejected(record, now, reason, message)
+        case NeverSent():
+            return _end_unsent(Decision(replace(record, stage=Stage.ACCEPTED, tries=0, not_before=None)), now)
+        case Uncertain(message):
+            return _later(record, now, Reason.SUBMISSION_UNKNOWN, message)
+
+
+def _known(record: Record, outcome: Submitted, now: datetime) -> Decision:
+    slurm = record.status.slurm or SlurmStatus()
+    directory = outcome.directory or record.status.working_directory or ""
+    status = record.status.model_copy(
+        update={
+            "working_directory": directory,
+            "slurm": slurm.model_copy(
+                update={
+                    "job_id": outcome.job_id,
+                    "state": "PENDING",
+                    "stdout_path": _output(slurm.stdout_path, directory, outcome.job_id, slurm.array),
+                    "stderr_path": _output(slurm.stderr_path, directory, outcome.job_id, slurm.array),
+                    "array": slurm.array.model_copy(update={"pending": slurm.array.total}) if slurm.array else None,
+                }
+            ),
+        }
+    )
+    message = f"Slurm job {outcome.job_id}." + (f" sbatch warned: {outcome.warning}" if outcome.warning else "")
+    return _stand(
+        record,
+        now,
+        Reason.SUBMITTED,
+        message,
+        stage=Stage.KNOWN,
+        status=status,
+        tries=0,
+        not_before=None,
+    )
+
+
+def _output(pattern: str | None, directory: str, job_id: str, array: ArrayStatus | None) -> str | None:
+    """The output path with what is known now filled in; `%j` differs for each task of an array and stays."""
+    if pattern is None:
+        return None
+    path = pattern.replace("%A", job_id)
+    if array is None:
+        path = path.replace("%j", job_id)
+    return path if path.startswith("/") else f"{directory}/{path}"
+
+
+def controlled(record: Record, step: Step, outcome: ControlOutcome, now: datetime) -> Decision:
+    """A cancel, hold, release or tidy was tried."""
+    match outcome:
+        case NotNow(reason, message) | Refused(reason, message):
+            if step is Step.TIDY:  # leftovers in the person's own directory are no reason to keep the object
+                return Decision(replace(record, tidy=False))
+            return _later(record, now, reason, message)
+        case None:
+            return _done(replace(record, tries=0, not_before=None), step, now)
+
+
+def _done(done: Record, step: Step, now: datetime) -> Decision:
+    match step:
+        case Step.CANCEL:
+            return _stand(done, now, Reason.CANCELLING, "Slurm was asked to cancel the job.", cancelled=now)
+        case Step.HOLD:
+            return _stand(done, now, Reason.HELD, "Held as spec.suspend asks.", held=True)
+        case Step.RELEASE:
+            return _stand(done, now, Reason.QUEUED, "Released as spec.suspend asks.", held=False)
+        case Step.TIDY:
+            return Decision(replace(done, tidy=False))
+        case _:
+            raise ValueError(f"{step} is no control step")
+
+
+def let_go(record: Record) -> Decision:
+    """The finalizer was taken off."""
+    released = replace(record, stage=Stage.RELEASED, finalized=False)
+    if record.stage is Stage.ENDED or record.wishes.orphan:
+        return Decision(released)
+    minutes = int(DELETION_DEADLINE.total_seconds() // 60)
+    job = f"Slurm job {record.job_id}" if record.job_id else "a Slurm job of it, if there is one,"
+    message = f"Could not cancel {job} within {minutes} minutes of the deletion; it may still run. {record.standing.message}"
+    return Decision(released, (Event("Warning", record.standing.reason, message),))
+
+
+# What Slurm says -----------------------------------------------------------------------------------------------------
+
+
+def queue_seen(record: Record, seen: Seen, now: datetime) -> Decision:
+    """Squeue answered. Only for records in KNOWN."""
+    rows = _ours(record, seen)
+    tasks = merge(record.tasks if _is_array(record) or not rows else (), rows)
+    in_queue = {task.index for task in rows if live(task)}
+    # what was alive and is not listed any more has left the queue: accounting has to say how
+    tasks = tuple(task for task in tasks if not live(task) or task.index in in_queue)
+    unread = len(in_queue) + sum(map(settled, tasks)) < _expected(record)
+    after = replace(
+        record,
+        tasks=tasks,
+        unread=unread,
+        left_queue=None if in_queue else (record.left_queue or now),
+    )
+    return _tracked(after, now) if in_queue else Decision(after)
+
+
+def accounting_seen(record: Record, seen: Seen | Unavailable, now: datetime) -> Decision:
+    """Sacct answered, or did not. Only for records in KNOWN whose `unread` is set."""
+    if isinstance(seen, Seen):
+        record = replace(record, tasks=merge_ended(record.tasks, _ours(record, seen)))
+    alive = any(map(live, record.tasks))
+    ended = [task for task in record.tasks if not live(task)]
+    if not alive and len(ended) >= _expected(record):
+        patient = record.left_queue is None or now - record.left_queue < ACCOUNTING_GRACE
+        if all(map(settled, ended)) or not patient:
+            return _ended(record, now)
+    return _tracked(record, now) if alive else Decision(record)
+
+
+def without_accounting(record: Record, now: datetime) -> Decision:
+    """The cluster keeps no accounting: squeue's own last word has to do."""
+    if record.tasks and not any(map(live, record.tasks)) and len(record.tasks) >= _expected(record):
+        return _ended(record, now)
+    return Decision(record)
+
+
+def _ours(record: Record, seen: Seen) -> tuple[Task, ...]:
+    submitted_at = record.status.slurm.submit_time if record.status.slurm else None
+    rows = seen.tasks.get(record.job_id or "", ())
+    return ours(rows, token=record.token, user=record.user, submitted=submitted_at)
+
+
+def _is_array(record: Record) -> bool:
+    return bool(record.status.slurm and record.status.slurm.array)
+
+
+def _expected(record: Record) -> int:
+    slurm = record.status.slurm
+    return slurm.array.total if slurm and slurm.array else max(1, len(record.tasks))
+
+
+def _tracked(record: Record, now: datetime) -> Decision:
+    """Show what Slurm says, if it says anything new: times alone are no reason to write."""
+    before = record.status.slurm or SlurmStatus()
+    after = slurm_status(before, record.tasks)
+    summary = summarise(record.tasks)
+    reason, message = summary.reason, summary.message
+    if record.wishes.end and record.cancelled:
+        reason, message = record.standing.reason, record.standing.message
+    visible = ("state", "reason", "nodes", "restarts", "array")
+    same = all(getattr(before, name) == getattr(after, name) for name in visible)
+    just_submitted = summary.state.kind is Kind.WAITING and after.reason is None
+    if same and (reason is record.standing.reason or just_submitted):
+        return Decision(record)
+    return _stand(record, now, reason, message, status=record.status.model_copy(update={"slurm": after}))
+
+
+def _ended(record: Record, now: datetime) -> Decision:
+    summary = summarise(record.tasks)
+    status = record.status.model_copy(
+        update={
+            "phase": summary.state.phase,
+            "slurm": slurm_status(record.status.slurm or SlurmStatus(), record.tasks),
+            "usage": usage(record.tasks),
+        }
+    )
+    return _stand(
+        record,
+        now,
+        summary.reason,
+        summary.message,
+        stage=Stage.ENDED,
+        status=status,
+        held=False,
+        unread=False,
+        tries=0,
+        not_before=None,
+    )
+
+
+# The ways to stand ---------------------------------------------------------------------------------------------------
+
+
+def _end_unsent(decision: Decision, now: datetime) -> Decision:
+    """A submission that is not wanted any more and was certainly never sent simply ends."""
+    record = decision.record
+    unwanted = record.wishes.cancel or record.wishes.deleted is not None
+    if record.stage not in {Stage.PREPARING, Stage.ACCEPTED} or not unwanted:
+        return decision
+    return _finished(record, now, Phase.CANCELLED, Reason.CANCELLED, "Cancelled before it was submitted.")
+
+
+def _rejected(record: Record, now: datetime, reason: Reason, message: str) -> Decision:
+    return _finished(record, now, Phase.REJECTED, reason, message)
+
+
+def _finished(record: Record, now: datetime, phase: Phase, reason: Reason, message: str) -> Decision:
+    status = record.status.model_copy(update={"phase": phase})
+    return _stand(record, now, reason, message, stage=Stage.ENDED, status=status, tries=0, not_before=None)
+
+
+def _later(record: Record, now: datetime, reason: Reason, message: str) -> Decision:
+    tries = record.tries + 1
+    not_before = now + delay(record.tries, seed=record.token)
+    return _stand(record, now, reason, message, tries=tries, not_before=not_before)
+
+
+def _stand(record: Record, now: datetime, reason: Reason, message: str, **changes: object) -> Decision:
+    """The record with these changes, its status said anew, and an event if the reason is news worth one."""
+    after = replace(record, standing=Standing(reason, message), **changes)  # type: ignore[arg-type]
+    decision = _restated(after, now)
+    if reason in _QUIET or reason is record.standing.reason:
+        return decision
+    kind: Literal["Normal", "Warning"] = "Normal" if reason in _GOOD else "Warning"
+    return Decision(decision.record, (Event(kind, reason, message),))
+
+
+def _restated(record: Record, now: datetime) -> Decision:
+    status = record.status.model_copy(
+        update={
+            "phase": phase(record),
+            "conditions": submission_conditions(record, now=now),
+            "observed_generation": record.generation,
+        }
+    )
+    return Decision(replace(record, status=status))

@@ -1,0 +1,118 @@
+"""What the operator keeps in memory of one submission."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+from slurmgate.core.outcomes import Task
+from slurmgate.core.reasons import Reason
+from slurmgate.resources.submission import JobSubmissionStatus, ReadyWhen
+
+
+class Stage(Enum):
+    """How far the submission has come. It only ever moves down this list, but for UNKNOWN -> ACCEPTED."""
+
+    PREPARING = auto()
+    """Nothing has been done for it."""
+    ACCEPTED = auto()
+    """Its Slurm user is fixed in status; sbatch has certainly not taken it."""
+    UNKNOWN = auto()
+    """sbatch may have taken it."""
+    KNOWN = auto()
+    """Slurm has it under a job id that we know."""
+    ENDED = auto()
+    """Nothing more will happen."""
+    RELEASED = auto()
+    """Its finalizer is gone: we have nothing more to do with it."""
+
+
+class Step(Enum):
+    """Something to do for a submission."""
+
+    ADMIT = auto()
+    """Check it and find its Slurm user; then put the finalizer on it and fix that user in its status."""
+    SUBMIT = auto()
+    FIND = auto()
+    """Look its token up."""
+    CANCEL = auto()
+    HOLD = auto()
+    RELEASE = auto()
+    TIDY = auto()
+    """Remove from the cluster what only the run needed."""
+    LET_GO = auto()
+    """Take the finalizer off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the person wants now: the part of the resource that may change."""
+
+    cancel: bool = False
+    suspend: bool = False
+    deleted: datetime | None = None
+    orphan: bool = False
+
+    @property
+    def end(self) -> bool:
+        """Whether a job that runs should stop."""
+        return self.cancel or (self.deleted is not None and not self.orphan)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a submission stands, in the words of its conditions."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One submission. Replaced as a whole, never changed."""
+
+    namespace: str
+    name: str
+    token: str
+    cluster: str
+    owner: str
+    created: datetime
+    generation: int
+    ready_when: ReadyWhen
+    tidy: bool
+    """Whether script and files are removed once it has ended (writeSubmissionFiles: false)."""
+    wishes: Wishes
+    stage: Stage
+    standing: Standing
+    status: JobSubmissionStatus
+    finalized: bool = False
+    tries: int = 0
+    """How often in a row the present step did not get through."""
+    not_before: datetime | None = None
+    """When the present step may be tried again."""
+    held: bool = False
+    """Slurm holds the job because spec.suspend asked for it."""
+    cancelled: datetime | None = None
+    """When Slurm was last asked to cancel the job."""
+    tasks: tuple[Task, ...] = ()
+    """The latest known row of the job, or of each task of an array."""
+    left_queue: datetime | None = None
+    """Since when squeue shows the job as over, or no longer at all."""
+    unread: bool = False
+    """Whether Slurm's accounting has still to be asked for what has ended."""
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to do for it."""
+        return self.stage is Stage.RELEASED or (self.stage is Stage.ENDED and not self.finalized)
+
+    @property
+    def user(self) -> str:
+        """The Slurm user. Only from ACCEPTED on."""
+        if self.status.user is None:
+            raise ValueError(f"{self.namespace}/{self.name} has no user yet")
+        return self.status.user
+
+    @property
+    def job_id(self) -> str | None:
+        """Slurm's job id, once known."""
+        return self.status.slurm.job_id if self.status.slurm else None

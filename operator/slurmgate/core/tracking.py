@@ -1,0 +1,167 @@
+"""What the rows of squeue and sacct together say about one job.
+
+squeue knows what is alive, sacct what has ended and how. A row of sacct never overrules a live row of squeue: a requeued job
+has ended records in sacct while it waits to run again.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from slurmgate.core.arrays import expanded, ranges
+from slurmgate.core.outcomes import Task
+from slurmgate.core.reasons import Reason
+from slurmgate.core.states import Kind, State, state, waiting_reason
+from slurmgate.resources.submission import ArrayStatus, Phase, SlurmStatus, Usage
+
+_LIVELIEST_FIRST = (Kind.RUNNING, Kind.ENDING, Kind.WAITING, Kind.ENDED)
+
+
+def ours(rows: Iterable[Task], *, token: str, user: str, submitted: datetime | None) -> tuple[Task, ...]:
+    """The rows that are of this very job: ids are reused, so the id alone proves nothing.
+
+    A row that shows another submission's token is not ours. One that shows none (its owner may edit the comment) is ours if
+    it was submitted when ours was.
+    """
+    return tuple(
+        task
+        for row in rows
+        for task in expanded(row)
+        if task.user in (None, user) and (task.token == token or (task.token is None and submitted in (None, task.submit_time)))
+    )
+
+
+def live(task: Task) -> bool:
+    """Whether Slurm may still run it."""
+    return state(task.state).kind is not Kind.ENDED
+
+
+def settled(task: Task) -> bool:
+    """Whether it ended and accounting has said how."""
+    return not live(task) and task.exit_code is not None
+
+
+def merge(known: Iterable[Task], news: Iterable[Task]) -> tuple[Task, ...]:
+    """The latest row for each index. A settled row is replaced only by a live one: then the job was requeued."""
+    latest = {task.index: task for task in known}
+    for task in news:
+        old = latest.get(task.index)
+        if old is None or not settled(old) or live(task):
+            latest[task.index] = task
+    return tuple(latest.values())
+
+
+def merge_ended(known: Iterable[Task], records: Iterable[Task]) -> tuple[Task, ...]:
+    """The known rows with what accounting says of those that are not alive in the queue."""
+    alive = {task.index for task in known if live(task)}
+    return merge(known, (record for record in records if not live(record) and record.index not in alive))
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One job in one line: the state of its liveliest task, or the worst end."""
+
+    task: Task
+    state: State
+    reason: Reason
+    message: str
+
+
+def summarise(tasks: tuple[Task, ...]) -> Summary:
+    """What to say of a job with these tasks (at least one)."""
+    for kind in _LIVELIEST_FIRST[:-1]:
+        for task in tasks:
+            row = state(task.state)
+            if row.kind is kind:
+                reason = waiting_reason(task.reason) if row.reason is Reason.QUEUED else row.reason
+                return Summary(task, row, reason, _in_slurms_words(task))
+    worst = min(tasks, key=_badness)
+    row = state(worst.state)
+    return Summary(worst, row, row.reason, _ending(worst, tasks))
+
+
+def _badness(task: Task) -> int:
+    return (Phase.ABORTED, Phase.CANCELLED, Phase.DONE).index(state(task.state).phase or Phase.DONE)
+
+
+def _in_slurms_words(task: Task) -> str:
+    word = _word(task.reason)
+    return f"Slurm: {task.state}" + (f" ({word})" if word else "")
+
+
+def _word(reason: str | None) -> str | None:
+    return None if reason in {None, "", "None"} else reason
+
+
+def _ending(task: Task, tasks: tuple[Task, ...]) -> str:
+    words = f"Slurm: {task.state}"
+    if task.signal:
+        words += f", signal {task.signal}"
+    elif task.exit_code:
+        words += f", exit code {task.exit_code}"
+    if len(tasks) > 1:
+        done = sum(state(each.state).phase is Phase.DONE for each in tasks)
+        words = f"{done} of {len(tasks)} tasks completed" + ("" if done == len(tasks) else f"; {words}")
+    return words
+
+
+def slurm_status(before: SlurmStatus, tasks: tuple[Task, ...]) -> SlurmStatus:
+    """`status.slurm` for these tasks."""
+    task = summarise(tasks).task
+    return before.model_copy(
+        update={
+            "state": task.state,
+            "reason": _word(task.reason),
+            "exit_code": task.exit_code if settled(task) else None,
+            "signal": task.signal if settled(task) else None,
+            "submit_time": _earliest(each.submit_time for each in tasks) or before.submit_time,
+            "start_time": _earliest(each.start_time for each in tasks if state(each.state).kind is not Kind.WAITING),
+            "end_time": None if any(map(live, tasks)) else _latest(each.end_time for each in tasks),
+            "partition": task.partition or before.partition,
+            "nodes": task.nodes,
+            "restarts": max((each.restarts or 0 for each in tasks), default=0) or None,
+            "array": _array_status(before.array, tasks) if before.array else None,
+        }
+    )
+
+
+def _array_status(before: ArrayStatus, tasks: tuple[Task, ...]) -> ArrayStatus:
+    kinds = [(task, state(task.state)) for task in tasks]
+    done = [task for task, row in kinds if row.phase is Phase.DONE]
+    failed = [task for task, row in kinds if row.kind is Kind.ENDED and row.phase is not Phase.DONE]
+    running = sum(row.kind in {Kind.RUNNING, Kind.ENDING} for _, row in kinds)
+    return ArrayStatus(
+        total=before.total,
+        pending=max(0, before.total - running - len(done) - len(failed)),
+        running=running,
+        succeeded=len(done),
+        failed=len(failed),
+        succeeded_indexes=_indexes(done),
+        failed_indexes=_indexes(failed),
+    )
+
+
+def _indexes(tasks: list[Task]) -> str | None:
+    return ranges(int(task.index) for task in tasks if task.index and task.index.isdigit()) or None
+
+
+def usage(tasks: tuple[Task, ...]) -> Usage | None:
+    """What all tasks together used: the longest time, all CPU time, the largest memory."""
+    elapsed = [task.elapsed_seconds for task in tasks if task.elapsed_seconds is not None]
+    if not elapsed:
+        return None
+    cpu = [task.cpu_seconds for task in tasks if task.cpu_seconds is not None]
+    memory = [task.max_rss_bytes for task in tasks if task.max_rss_bytes is not None]
+    return Usage(
+        elapsed_seconds=max(elapsed),
+        cpu_seconds=round(sum(cpu), 3) if cpu else None,
+        max_rss_bytes=max(memory, default=None),
+    )
+
+
+def _earliest(times: Iterable[datetime | None]) -> datetime | None:
+    return min((time for time in times if time), default=None)
+
+
+def _latest(times: Iterable[datetime | None]) -> datetime | None:
+    return max((time for time in times if time), default=None)

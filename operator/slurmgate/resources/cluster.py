@@ -1,0 +1,193 @@
+"""SlurmCluster: how a Slurm cluster is reached, who is who on it, and what may be done there."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field, model_validator
+
+from slurmgate.resources.base import (
+    Conditions,
+    DataKey,
+    KeyReference,
+    Model,
+    ObjectName,
+    exactly_one_of,
+    keyed_list,
+    rules,
+)
+from slurmgate.resources.submission import Launch, LaunchMode, Metadata, Percentless
+
+AbsolutePath = Annotated[str, Field(max_length=1024, pattern=r"^/[A-Za-z0-9_./+@-]+$")]
+OptionName = Annotated[str, Field(max_length=64, pattern=r"^[a-z][a-z0-9-]*$")]
+LoginName = Annotated[str, Field(max_length=32, pattern=r"^[a-z_][a-z0-9_.-]*$")]
+
+
+class LoginNode(Model):
+    """A login node."""
+
+    host: str = Field(max_length=253, pattern=r"^[A-Za-z0-9._:-]+$", description="Host name or address.")
+    port: int = Field(22, ge=1, le=65535, description="Port of its sshd.")
+
+
+class KnownHosts(Model):
+    """Host keys in the format of OpenSSH's known_hosts file (man sshd, SSH_KNOWN_HOSTS FILE FORMAT)."""
+
+    model_config = ConfigDict(json_schema_extra=rules(exactly_one_of("inline", "configMapKeyRef", "secretKeyRef")))
+
+    inline: str | None = Field(None, max_length=65536, description="The lines themselves.")
+    config_map_key_ref: KeyReference | None = Field(None, description="A ConfigMap in the operator's namespace.")
+    secret_key_ref: KeyReference | None = Field(None, description="A Secret in the operator's namespace.")
+
+
+class ServiceUser(Model):
+    """An account that may see everybody's jobs."""
+
+    name: LoginName = Field(description="Its login name.")
+    private_key_secret_ref: KeyReference = Field(description="Its private key, in a Secret in the operator's namespace.")
+
+
+class Ssh(Model):
+    """How the cluster is reached."""
+
+    hosts: tuple[LoginNode, ...] = Field(
+        min_length=1,
+        max_length=8,
+        description="Login nodes, tried in this order.",
+        json_schema_extra=keyed_list("host", "port"),
+    )
+    known_hosts: KnownHosts = Field(
+        description="The host keys of the login nodes, from `ssh-keyscan` on a trusted network or from the admins. "
+        "A connection is never made to a host whose key is not listed here."
+    )
+    service_user: ServiceUser | None = Field(
+        None,
+        description="The account that asks Slurm about jobs. Needed only where jobs of others are hidden "
+        "(PrivateData=jobs) and one query for each user would be too many.",
+    )
+    sessions_per_connection: int = Field(
+        6, ge=1, le=100, description="Commands at once over one connection. sshd's MaxSessions is 10 and frees late."
+    )
+    connections_per_user: int = Field(2, ge=1, le=20, description="Connections at once for each user.")
+
+
+class MappingSource(Model):
+    """Where the user mapping file is."""
+
+    model_config = ConfigDict(json_schema_extra=rules(exactly_one_of("configMap", "secret")))
+
+    config_map: ObjectName | None = Field(None, description="Name of a ConfigMap in the operator's namespace.")
+    secret: ObjectName | None = Field(None, description="Name of a Secret in the operator's namespace.")
+    key: DataKey = Field("ssh_mapping.yaml", description="The key that holds the file.")
+    allow_inline_keys_in_config_map: bool = Field(
+        default=False,
+        description="Accept `ssh_private_key_b64` from a ConfigMap, where anybody who may read it can take the keys.",
+    )
+
+
+class Identity(Model):
+    """Who is who on the cluster."""
+
+    mapping: MappingSource = Field(description="The user mapping file, see ssh_mapping.example.yaml.")
+
+
+class Defaults(Model):
+    """What a submission gets that neither it nor its script asks for."""
+
+    partition: Percentless | None = Field(None, description="sbatch --partition.")
+    account: Percentless | None = Field(None, description="sbatch --account.")
+    qos: Percentless | None = Field(None, description="sbatch --qos.")
+    time_limit: str | None = Field(None, max_length=32, pattern=r"^[0-9:-]+$", description="sbatch --time.")
+    working_directory: str = Field(
+        "~/slurmgate/{namespace}/{name}-{uid}",
+        max_length=1024,
+        pattern=r"^(/|~/)[^\x00-\x1f\x7f]*$",
+        description="Template of the working directory. `{namespace}`, `{name}`, `{uid}` (its first eight characters) "
+        "and `{user}` are filled in.",
+        json_schema_extra=rules(
+            {
+                "rule": "self.contains('{uid}')",
+                "message": "must contain {uid}, or two submissions would share a directory",
+            }
+        ),
+    )
+    launch: Launch = Field(Launch(mode=LaunchMode.AUTO), description="How scripts are started.")
+
+
+class Commands(Model):
+    """Absolute paths on the login nodes. Nothing is ever looked up in PATH."""
+
+    sbatch: AbsolutePath = Field("/usr/bin/sbatch", description="sbatch.")
+    squeue: AbsolutePath = Field("/usr/bin/squeue", description="squeue.")
+    sacct: AbsolutePath = Field("/usr/bin/sacct", description="sacct.")
+    scancel: AbsolutePath = Field("/usr/bin/scancel", description="scancel.")
+    scontrol: AbsolutePath = Field("/usr/bin/scontrol", description="scontrol.")
+    sinfo: AbsolutePath = Field("/usr/bin/sinfo", description="sinfo.")
+    srun: AbsolutePath = Field("/usr/bin/srun", description="srun, on the compute nodes.")
+
+
+class Limits(Model):
+    """How hard the cluster may be asked."""
+
+    poll_interval_seconds: int = Field(5, ge=1, le=3600, description="Seconds between two looks at the queue.")
+    command_timeout_seconds: int = Field(
+        60, ge=5, le=600, description="Longest run of one Slurm command. Keep it above slurm.conf's MessageTimeout."
+    )
+
+
+class SlurmClusterSpec(Model):
+    """How a Slurm cluster is reached, who is who on it, and what may be done there."""
+
+    ssh: Ssh = Field(description="How the cluster is reached.")
+    identity: Identity = Field(description="Who is who on the cluster.")
+    defaults: Defaults = Field(Defaults(), description="What a submission gets that neither it nor its script asks for.")
+    commands: Commands = Field(Commands(), description="Absolute paths of Slurm's commands on the login nodes.")
+    limits: Limits = Field(Limits(), description="How hard the cluster may be asked.")
+    allow_options: tuple[OptionName, ...] = Field(
+        (),
+        max_length=64,
+        description="Long names of sbatch options that are refused by default and allowed here, for example `chdir`. "
+        "Options that change the identity or the wrapper (uid, gid, wrap, parsable, test-only, ...) cannot be allowed.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    deny_options: tuple[OptionName, ...] = Field(
+        (),
+        max_length=64,
+        description="Long names of further sbatch options to refuse, in arguments and in `#SBATCH` lines.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
+class PartitionStatus(Model):
+    """One partition."""
+
+    name: str = Field(description="Its name.")
+    state: str = Field(description="Slurm's word: up, down, drain or inactive.")
+    nodes: int = Field(description="Number of nodes.")
+    cpus: int = Field(description="Number of CPUs.")
+    gpus: int = Field(0, description="Number of GPUs.")
+
+
+class SlurmClusterStatus(Model):
+    """What the operator knows of the cluster. Written by the operator alone."""
+
+    slurm_version: str | None = Field(None, description="Version of Slurm.")
+    cluster_name: str | None = Field(None, description="ClusterName in slurm.conf.")
+    mapped_users: int | None = Field(None, description="Number of usable entries in the user mapping.")
+    partitions: tuple[PartitionStatus, ...] = Field((), description="Its partitions.", json_schema_extra=keyed_list("name"))
+    conditions: Conditions = ()
+    observed_generation: int | None = Field(None, description="The metadata.generation that this status speaks of.")
+
+
+class SlurmCluster(Model):
+    """A Slurm cluster that submissions can be sent to."""
+
+    KIND: ClassVar = "SlurmCluster"
+    PLURAL: ClassVar = "slurmclusters"
+
+    metadata: Metadata
+    spec: SlurmClusterSpec
+    status: SlurmClusterStatus = SlurmClusterStatus()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _absent_status(cls, body: object) -> object:
+        return {**body, "status": body.get("status") or {}} if isinstance(body, dict) else body

@@ -1,0 +1,90 @@
+"""What a cluster can be asked, however it is driven."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from slurmgate.core.outcomes import (
+    ClusterFacts,
+    ControlOutcome,
+    FindOutcome,
+    NotNow,
+    Observation,
+    Refused,
+    StageOutcome,
+    SubmitOutcome,
+    Unavailable,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that travels to the cluster."""
+
+    name: str
+    """Path below the working directory."""
+    content: bytes = field(repr=False)
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """Everything that travels to the cluster for one submission."""
+
+    token: str
+    name: str
+    directory: str
+    """Working directory: absolute, or below `~`."""
+    script: bytes = field(repr=False)
+    """The person's script, byte for byte."""
+    batch: bytes | None = field(repr=False)
+    """The batch script that starts it by srun; None: the script is itself the batch script."""
+    arguments: tuple[str, ...]
+    """Arguments of sbatch, one word each, without the script's path."""
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    files: tuple[File, ...] = ()
+    keep_script: bool = True
+    """Leave a copy of the script beside the output, as `<name>.sh`."""
+
+
+class Gateway(Protocol):
+    """A cluster. `user` is always the Slurm user on whose behalf something is done; nothing raises for what the far side does."""
+
+    async def describe(self, user: str) -> ClusterFacts | Unavailable:
+        """Check that all commands are there, and ask for version, partitions and policy."""
+
+    async def read_script(self, user: str, path: str) -> bytes | Refused | NotNow:
+        """A script that lies on the cluster already, at most 1 MiB."""
+
+    async def stage(self, user: str, package: Package) -> StageOutcome:
+        """Put the package into its directory. Harmless to repeat."""
+
+    async def submit(self, user: str, token: str, directory: str) -> SubmitOutcome:
+        """Mark the staged package as sent, atomically, and run sbatch.
+
+        `directory` is what `stage` answered. Where the marker is there already nothing is run and the outcome is Uncertain.
+        """
+
+    async def find(self, user: str, token: str, directory: str) -> FindOutcome:
+        """Look a submission up: marker, then squeue, then sacct.
+
+        `NeverSent` only if all were asked and a new attempt is safe; `directory` may be as it was given to `stage`.
+        """
+
+    async def observe(self, user: str, users: Collection[str] | None) -> Observation:
+        """The queue as `user` sees it (squeue): jobs of these users, or everybody's."""
+
+    async def account(self, user: str, job_ids: Sequence[str]) -> Observation:
+        """The accounting records of these jobs (sacct)."""
+
+    async def cancel(self, user: str, job_ids: Sequence[str]) -> ControlOutcome:
+        """Cancel jobs (scancel). A job that is over already is no failure."""
+
+    async def hold(self, user: str, job_id: str) -> ControlOutcome:
+        """Hold a job in the queue (scontrol hold)."""
+
+    async def release(self, user: str, job_id: str) -> ControlOutcome:
+        """Let a held job go (scontrol release)."""
+
+    async def tidy(self, user: str, token: str, directory: str) -> ControlOutcome:
+        """Remove the script and the files that only the run needed; the marker stays."""

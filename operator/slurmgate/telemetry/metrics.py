@@ -1,0 +1,80 @@
+"""What Prometheus is told. Labels are clusters, phases and outcomes; never submissions: there are too many of them.
+
+The metrics live in a registry of their own, so that several of them (tests) can exist in one process.
+"""
+
+from importlib.metadata import version
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+_SUBMIT_BUCKETS: Final = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
+_CALL_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_LAG_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+
+class Metrics:
+    """All metrics of the operator."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        Info("slurmgate_build", "The version that runs.", registry=registry).info({"version": version("slurmgate")})
+        self.submissions = Gauge(
+            "slurmgate_submissions", "Submissions by phase.", ["cluster", "phase"], registry=registry
+        )
+        self.cluster_up = Gauge(
+            "slurmgate_cluster_up", "1 while the cluster's controller answers.", ["cluster"], registry=registry
+        )
+        self.submit_seconds = Histogram(
+            "slurmgate_submit_seconds",
+            "From a submission being accepted to Slurm's job id.",
+            ["cluster"],
+            registry=registry,
+            buckets=_SUBMIT_BUCKETS,
+        )
+        self.slurm_calls = Counter(
+            "slurmgate_slurm_calls", "Commands run on clusters.", ["cluster", "call", "outcome"], registry=registry
+        )
+        self.slurm_call_seconds = Histogram(
+            "slurmgate_slurm_call_seconds",
+            "How long they took.",
+            ["cluster", "call"],
+            registry=registry,
+            buckets=_CALL_BUCKETS,
+        )
+        self.ssh_connections = Gauge(
+            "slurmgate_ssh_connections", "SSH connections that are open.", ["cluster"], registry=registry
+        )
+        self.ssh_connects = Counter(
+            "slurmgate_ssh_connects", "Attempts to open one.", ["cluster", "outcome"], registry=registry
+        )
+        self.api_writes = Counter(
+            "slurmgate_api_writes",
+            "Writes to the Kubernetes API; the outcome is `ok` or the API server's reason.",
+            ["resource", "verb", "outcome"],
+            registry=registry,
+        )
+        self.events_dropped = Counter(
+            "slurmgate_events_dropped", "Kubernetes events that were not posted.", ["why"], registry=registry
+        )
+        self.event_loop_lag = Histogram(
+            "slurmgate_event_loop_lag_seconds",
+            "How much later than asked for the event loop woke a task, once a second.",
+            registry=registry,
+            buckets=_LAG_BUCKETS,
+        )
+
+    def exposition(self) -> bytes:
+        """All of them in Prometheus' text format."""
+        return generate_latest(self.registry)
