@@ -122,8 +122,12 @@ def _start(name: str, folder: Path, options: Options | None, *, kubernetes: bool
             slurm = pool.submit(cluster.start, folder, options)
         if kubernetes:
             api = pool.submit(apiserver.start, folder)
-        for part in as_completed(part for part in (slurm, api) if part):
-            part.result()
+        try:
+            for part in as_completed(part for part in (slurm, api) if part):
+                part.result()
+        except BaseException:
+            _end(folder)  # so that the other part fails at once instead of starting to the end
+            raise
     return Description(
         name=name,
         folder=folder,
@@ -132,10 +136,14 @@ def _start(name: str, folder: Path, options: Options | None, *, kubernetes: bool
     )
 
 
-def _clear(folder: Path) -> None:
-    """End what runs in the folder and empty it; it stays itself, for we hold its lock."""
+def _end(folder: Path) -> None:
     cluster.stop(folder)
     apiserver.stop(folder)
+
+
+def _clear(folder: Path) -> None:
+    """End what runs in the folder and empty it; it stays itself, for we hold its lock."""
+    _end(folder)
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -17,6 +17,7 @@ from bed.locks import locked
 _NOTE = "ports-*"
 _LOWEST = 10_000
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_ANY = "0.0.0.0"  # noqa: S104  # looked at, never listened on
 _SOCKETS = Path("/proc/net/tcp")
 _LISTEN = "0A"
 
@@ -46,9 +47,10 @@ def _candidates() -> Iterator[int]:
 
 def _free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the daemons do: remains of closed connections do not count
+        # As the daemons do: what is left of closed connections does not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("0.0.0.0", port))
+            probe.bind((_ANY, port))
         except OSError:
             return False
         return True
@@ -56,7 +58,7 @@ def _free(port: int) -> bool:
 
 def listening(address: str, port: int) -> bool:
     """Whether a server listens there. Nobody connects to find out: daemons log that, and sshd counts it."""
-    addresses = {socket.inet_aton(each)[::-1].hex().upper() for each in (address, "0.0.0.0")}
+    addresses = {socket.inet_aton(each)[::-1].hex().upper() for each in (address, _ANY)}
     wanted = {f"{each}:{port:04X}" for each in addresses}
     sockets = (line.split() for line in _SOCKETS.read_text().splitlines()[1:])
     return any(local in wanted and state == _LISTEN for _, local, _, state, *_ in sockets)

@@ -12,6 +12,7 @@ from bed.errors import BedError
 
 _TAIL = 15
 _POLL = 0.02
+_PATIENCE = 60.0
 _DEAD = frozenset("ZXx")
 
 
@@ -46,14 +47,13 @@ class Process:
         except (FileNotFoundError, ProcessLookupError):
             return []
 
-    def end(self, *, patience: float = 10.0) -> None:
-        """SIGTERM, and SIGKILL when patience has run out; returns when it is gone."""
-        for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 60.0)):
-            if self.alive():
-                with suppress(ProcessLookupError):
-                    os.kill(self.pid, number)
-                if gone(self, seconds):
-                    return
+    def end(self) -> None:
+        """Kill it, without good-byes: what it could save goes with the bed. Returns when it is gone."""
+        if self.alive():
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+        if not gone(self, _PATIENCE):
+            raise BedError(f"Process {self.pid} did not end within {_PATIENCE:.0f} seconds of SIGKILL.")
 
 
 def launch(name: str, argv: list[str], *, records: Path, log: Path) -> Process:
@@ -94,9 +94,7 @@ def gone(process: Process, seconds: float) -> bool:
     return True
 
 
-def wait_until(
-    ready: Callable[[], bool], *, alive: Callable[[], bool], log: Path, what: str, seconds: float = 60.0
-) -> None:
+def wait_until(ready: Callable[[], bool], *, alive: Callable[[], bool], log: Path, what: str, seconds: float = 60.0) -> None:
     """Return when `ready()`; `BedError` with the end of the log if it takes too long or is no longer `alive()`."""
     deadline = time.monotonic() + seconds
     while not ready():

@@ -10,15 +10,20 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 
 from bed.errors import BedError
 from bed.locks import locked
 from bed.report import say
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
-_REFUSE = "#!/bin/sh\n# Put here by Slurmgate's test bed for the time of one apt-get: do not start what it installs.\nexit 101\n"
+_REFUSE = """\
+#!/bin/sh
+# Put here by Slurmgate's test bed for the time of one apt-get: do not start what it installs.
+exit 101
+"""
 _REFUSED = 101
-# Two parts of a bed, or two beds, may start side by side. apt-get waits for dpkg's own lock, but nobody waits for our policy file.
+# Two parts of a bed, or two beds, may start side by side. apt-get waits for dpkg's own lock, nobody for our policy file.
 _ONE_AT_A_TIME = Path("/var/cache/apt/archives")
 
 
@@ -26,7 +31,8 @@ def require_debian(packages: Sequence[str]) -> None:
     """Return when all `packages` are installed; `BedError` if they are not and cannot be."""
     if wanted := missing(packages):
         if os.geteuid() != 0:
-            raise BedError(f"Missing: {', '.join(wanted)}. Install as root: apt-get install --no-install-recommends {' '.join(wanted)}")
+            command = f"apt-get install --no-install-recommends {' '.join(wanted)}"
+            raise BedError(f"Some Debian packages are missing. Install them as root: {command}")
         with locked(_ONE_AT_A_TIME, "Waiting for another apt-get of the bed"):
             if wanted := missing(packages):
                 _install(wanted)
@@ -35,7 +41,8 @@ def require_debian(packages: Sequence[str]) -> None:
 def missing(packages: Sequence[str]) -> list[str]:
     """Those of `packages` that are not installed."""
     if shutil.which("dpkg-query") is None:
-        raise BedError(f"This is not a Debian system, so the bed cannot look for {', '.join(packages)}. Run it on Debian 12 or in a container of it.")
+        wanted = ", ".join(packages)
+        raise BedError(f"The bed needs Debian's packages {wanted}. Run it on Debian 12, or in a container of it.")
     query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *packages]
     lines = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
     installed = {line.removesuffix(" installed") for line in lines if line.endswith(" installed")}
@@ -65,9 +72,7 @@ def _install(packages: Sequence[str]) -> None:
 def _apt_get(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     argv = [command[0], "--quiet=2", "--option=DPkg::Lock::Timeout=600", "--option=Dpkg::Use-Pty=0", *command[1:]]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    return subprocess.run(
-        argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    return subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=PIPE, stderr=STDOUT, text=True, check=False)
 
 
 @contextmanager

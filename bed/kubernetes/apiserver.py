@@ -9,11 +9,13 @@ import shutil
 import ssl
 import subprocess
 import tempfile
-import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
+from http import HTTPStatus
+from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 
 import yaml
@@ -181,21 +183,19 @@ class _Server:
         return self._certificate.exists() and self._answers("/readyz") and self._answers("/api/v1/namespaces/default")
 
     def _answers(self, path: str) -> bool:
-        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {self._token}"})
         try:
             context = ssl.create_default_context(cafile=self._certificate)
-            with urllib.request.urlopen(request, context=context, timeout=5):
-                return True
-        except OSError:  # also: refused by TLS (half a certificate), by HTTP (not ready)
+            with closing(HTTPSConnection(_ADDRESS, self.port, timeout=5, context=context)) as connection:
+                connection.request("GET", path, headers={"Authorization": f"Bearer {self._token}"})
+                return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):  # nobody listens, or half a certificate
             return False
 
     def _write_kubeconfig(self) -> None:
         content = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [
-                {"name": "bed", "cluster": {"server": self.url, "certificate-authority": str(self._certificate)}}
-            ],
+            "clusters": [{"name": "bed", "cluster": {"server": self.url, "certificate-authority": str(self._certificate)}}],
             "users": [{"name": "admin", "user": {"token": self._token}}],
             "contexts": [{"name": "bed", "context": {"cluster": "bed", "user": "admin"}}],
             "current-context": "bed",

@@ -24,11 +24,10 @@ background() {
     "$@" >"log/$name.log" 2>&1 &
 }
 
-# What these programs would write to the machine goes to the node's folder, and is gone with it.
-mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /var/log
-mkdir -p lib/kubelet lib/containerd lib/cni
-mount --bind lib /var/lib
+# What these programs would write to the machine goes to memory: quicker, and gone with the node.
+for folder in /run /var/lib /var/log; do
+    mount -t tmpfs tmpfs "$folder"
+done
 # kubelet sets these kernel values: let it set copies.
 for setting in vm/overcommit_memory=1 kernel/panic=10 kernel/panic_on_oops=1; do
     copy=sysctl-$(basename "${setting%=*}")
@@ -45,8 +44,7 @@ ip address add "$NODE_ADDRESS/30" dev "$NODE_LINK"
 ip link set "$NODE_LINK" up
 
 background containerd containerd --config containerd.toml
-# In memory, as a flush to disk costs milliseconds and Debian's etcd cannot be told to leave it.
-background etcd etcd --data-dir /run/etcd --logger zap --log-level warn
+background etcd etcd --data-dir /var/lib/etcd --logger zap --log-level warn
 background apiserver kube-apiserver --etcd-servers http://127.0.0.1:2379 --secure-port 443 --advertise-address "$NODE_ADDRESS" \
     --tls-cert-file "$pki/apiserver.crt" --tls-private-key-file "$pki/apiserver.key" --client-ca-file "$pki/ca.crt" \
     --kubelet-client-certificate "$pki/admin.crt" --kubelet-client-key "$pki/admin.key" \

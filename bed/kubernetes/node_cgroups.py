@@ -7,6 +7,7 @@ from pathlib import Path
 _ROOT = Path("/sys/fs/cgroup")
 _V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd")
 _PATIENCE = 5.0
+_POLL = 0.05
 
 
 def make(name: str) -> None:
@@ -22,14 +23,14 @@ def make(name: str) -> None:
 def remove(name: str) -> None:
     """Remove the group and all below. A group becomes empty a moment after its last process has ended."""
     deadline = time.monotonic() + _PATIENCE
-    for parent in _hierarchies():
-        while (parent / name).exists() and time.monotonic() < deadline:
-            # Deepest first; the files in a group go with it.
-            folders = [folder for folder in (parent / name).rglob("*") if folder.is_dir()]
-            for folder in [*sorted(folders, reverse=True), parent / name]:
+    # runc makes it in every hierarchy there is, also in those that nobody asked for.
+    for group in [_ROOT / name, *_ROOT.glob(f"*/{name}")]:
+        while group.exists() and time.monotonic() < deadline:
+            folders = [folder for folder in group.rglob("*") if folder.is_dir()]
+            for folder in [*sorted(folders, reverse=True), group]:  # deepest first; the files in a group go with it
                 with suppress(OSError):
                     folder.rmdir()
-            time.sleep(0.05)
+            time.sleep(_POLL)
 
 
 def _hierarchies() -> list[Path]:

@@ -11,7 +11,7 @@ from string import Template
 from bed.keys import KeyPair, ssh_key
 from bed.slurm.namespace import HOSTNAME
 from bed.slurm.options import Options
-from bed.slurm.people import CLUSTER, DATABASE, PEOPLE, Person
+from bed.slurm.people import CLUSTER, DATABASE, Person
 
 _TEMPLATES = Path(__file__).parent / "conf"
 

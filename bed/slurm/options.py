@@ -1,4 +1,4 @@
-"""What can be set about the bed's Slurm. The defaults are those of a real cluster, except for time: nobody waits for a test bed."""
+"""What can be set about the bed's Slurm. The defaults are a real cluster's, except where one would have to wait."""
 
 from pydantic import BaseModel, ConfigDict, Field
 

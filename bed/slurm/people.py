@@ -33,9 +33,7 @@ PEOPLE = (
     Person("jarvice", 7004, ("nintendo", "pc"), coordinates=("nintendo", "pc")),
 )
 
-ACCOUNTS = {
-    account: tuple(person.name for person in PEOPLE if account in person.accounts) for account in ("nintendo", "pc")
-}
+ACCOUNTS = {account: tuple(person.name for person in PEOPLE if account in person.accounts) for account in ("nintendo", "pc")}
 
 
 def account_tree() -> str:

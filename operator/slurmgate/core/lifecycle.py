@@ -10,9 +10,10 @@ Between ACCEPTED and KNOWN lies the only step that cannot be repeated. A submiss
 and only an answer or a look-up leads out of there.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from slurmgate.core.arrays import indexes
 from slurmgate.core.backoff import delay
@@ -42,7 +43,9 @@ from slurmgate.resources.submission import (
     DeletionPolicy,
     JobSubmission,
     JobSubmissionStatus,
+    Metadata,
     Phase,
+    ReadyWhen,
     SlurmStatus,
 )
 
@@ -110,7 +113,8 @@ def first_seen(submission: JobSubmission, now: datetime) -> Decision:
         stage=_stage(submission),
         standing=_standing(status),
         status=status,
-        finalized=FINALIZER in submission.metadata.finalizers,
+        finalizers=submission.metadata.finalizers,
+        resource_version=submission.metadata.resource_version,
         held=any(condition.type == "Suspended" and condition.status == "True" for condition in status.conditions),
     )
     if record.stage is Stage.PREPARING and not status.conditions:
@@ -120,20 +124,44 @@ def first_seen(submission: JobSubmission, now: datetime) -> Decision:
 
 def edited(record: Record, submission: JobSubmission, now: datetime) -> Decision:
     """The submission was changed or deleted by somebody, or the API server echoes our own write."""
-    finalized = FINALIZER in submission.metadata.finalizers
+    finalizers = submission.metadata.finalizers
     after = replace(
         record,
+        resource_version=submission.metadata.resource_version,
         generation=submission.metadata.generation,
         ready_when=submission.spec.ready_when,
         wishes=_wishes(submission),
-        finalized=finalized,
-        stage=Stage.RELEASED if record.stage is Stage.ENDED and not finalized else record.stage,
+        finalizers=finalizers,
     )
-    if after == record:
-        return Decision(record)
+    if after.wishes == record.wishes and after.generation == record.generation:
+        return Decision(after)
     if after.wishes != record.wishes:
         after = replace(after, tries=0, not_before=None)
     return _end_unsent(_restated(after, now), now)
+
+
+def unreadable(metadata: Metadata, body: Mapping[str, Any], refusal: Refused, now: datetime) -> Decision | None:
+    """A resource that passed the schema and still makes no sense is rejected. None if that was said already."""
+    status = JobSubmissionStatus.model_validate(body.get("status") or {})
+    if status.user or (status.phase and status.phase.ended):
+        return None
+    record = Record(
+        namespace=metadata.namespace or "",
+        name=metadata.name,
+        token=metadata.uid,
+        cluster="",
+        owner="",
+        created=metadata.creation_timestamp,
+        generation=metadata.generation,
+        ready_when=ReadyWhen.COMPLETE,
+        tidy=False,
+        wishes=Wishes(),
+        stage=Stage.PREPARING,
+        standing=Standing(Reason.PREPARING, ""),
+        status=status,
+        finalizers=metadata.finalizers,
+    )
+    return _rejected(record, now, refusal.reason, refusal.message)
 
 
 def _wishes(submission: JobSubmission) -> Wishes:
@@ -249,7 +277,7 @@ def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decisi
                 message,
                 stage=Stage.ACCEPTED,
                 status=status,
-                finalized=True,
+                finalizers=(*record.finalizers, FINALIZER),
                 held=outcome.held,
                 tries=0,
                 not_before=None,
@@ -354,7 +382,7 @@ def _done(done: Record, step: Step, now: datetime) -> Decision:
 
 def let_go(record: Record) -> Decision:
     """The finalizer was taken off."""
-    released = replace(record, stage=Stage.RELEASED, finalized=False)
+    released = replace(record, stage=Stage.RELEASED, finalizers=())
     if record.stage is Stage.ENDED or record.wishes.orphan:
         return Decision(released)
     minutes = int(DELETION_DEADLINE.total_seconds() // 60)

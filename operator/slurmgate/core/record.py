@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 from slurmgate.core.outcomes import Task
 from slurmgate.core.reasons import Reason
+from slurmgate.resources.base import FINALIZER
 from slurmgate.resources.submission import JobSubmissionStatus, ReadyWhen
 
 
@@ -84,7 +85,8 @@ class Record:
     stage: Stage
     standing: Standing
     status: JobSubmissionStatus
-    finalized: bool = False
+    finalizers: tuple[str, ...] = ()
+    resource_version: str = ""
     tries: int = 0
     """How often in a row the present step did not get through."""
     not_before: datetime | None = None
@@ -99,6 +101,11 @@ class Record:
     """Since when squeue shows the job as over, or no longer at all."""
     unread: bool = False
     """Whether Slurm's accounting has still to be asked for what has ended."""
+
+    @property
+    def finalized(self) -> bool:
+        """Whether our finalizer keeps the object in the API."""
+        return FINALIZER in self.finalizers
 
     @property
     def over(self) -> bool:

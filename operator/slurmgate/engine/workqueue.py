@@ -12,55 +12,54 @@ class WorkQueue:
 
     def __init__(self) -> None:
         self._waiting: deque[str] = deque()
-        self._queued: set[str] = set()
         self._working: set[str] = set()
-        self._again: set[str] = set()
+        self._pending: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._wakers: set[asyncio.Future[None]] = set()
+        self._news = asyncio.Event()
+        self._closed = False
 
     def add(self, key: str) -> None:
         """Have this key worked on as soon as possible."""
         self._drop_timer(key)
         if key in self._working:
-            self._again.add(key)
-        elif key not in self._queued:
-            self._queued.add(key)
+            self._pending.add(key)
+        elif key not in self._pending:
+            self._pending.add(key)
             self._waiting.append(key)
-            self._wake_one()
+            self._news.set()
 
     def add_after(self, key: str, seconds: float) -> None:
-        """Have this key worked on in so many seconds, unless that happens anyway before."""
+        """Have this key worked on in so many seconds, or earlier if it is added."""
         self._drop_timer(key)
         self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.add, key)
 
-    async def get(self) -> str:
-        """The next key. `done` must follow."""
-        while not self._waiting:
-            waker = asyncio.get_running_loop().create_future()
-            self._wakers.add(waker)
-            try:
-                await waker
-            finally:
-                self._wakers.discard(waker)
-        key = self._waiting.popleft()
-        self._queued.discard(key)
-        self._working.add(key)
-        return key
+    async def get(self) -> str | None:
+        """The next key; `done` must follow. None once the queue is closed."""
+        while not self._closed:
+            if self._waiting:
+                key = self._waiting.popleft()
+                self._pending.discard(key)
+                self._working.add(key)
+                return key
+            self._news.clear()
+            await self._news.wait()
+        return None
 
     def done(self, key: str) -> None:
         """The key was worked on."""
         self._working.discard(key)
-        if key in self._again:
-            self._again.discard(key)
+        if key in self._pending:
+            self._pending.discard(key)
             self.add(key)
+
+    def close(self) -> None:
+        """Hand out no more keys."""
+        self._closed = True
+        self._news.set()
+        for key in tuple(self._timers):
+            self._drop_timer(key)
 
     def _drop_timer(self, key: str) -> None:
         timer = self._timers.pop(key, None)
         if timer:
             timer.cancel()
-
-    def _wake_one(self) -> None:
-        for waker in self._wakers:
-            if not waker.done():
-                waker.set_result(None)
-                return

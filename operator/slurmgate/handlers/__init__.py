@@ -1,0 +1,1 @@
+"""What kopf calls. No decision is made here."""

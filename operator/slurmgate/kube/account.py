@@ -38,7 +38,7 @@ class ServiceAccount:
             context = ssl.create_default_context(cafile=authority)
         except (OSError, ssl.SSLError) as error:
             raise UnreachableError(f"the API server's authority {authority} cannot be read: {error}") from error
-        # Python 3.13 switched this on; many clusters' authorities have no key identifier and would be refused (RFC 5280 4.2.1.1).
+        # On by default since Python 3.13. Many clusters' authorities have no key identifier (RFC 5280 4.2.1.1): refused.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         return context
 

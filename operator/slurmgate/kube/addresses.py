@@ -54,5 +54,7 @@ class Target:
         """Where it is."""
         return Address(_PLURALS[self.kind], self.namespace, self.name, subresource)
 
-    def __str__(self) -> str:
+    @property
+    def title(self) -> str:
+        """How it is called in messages."""
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"

@@ -22,13 +22,10 @@ class ApiError(Exception):
     """The API server's answer: HTTP status, `Status.reason` and `Status.message` (0 and our own words if there was none)."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(status, reason, message)
+        super().__init__(f"{message} ({reason})")
         self.status = status
         self.reason = reason
         self.message = message
-
-    def __str__(self) -> str:
-        return f"{self.message} ({self.reason})"
 
     @property
     def retryable(self) -> bool:
@@ -61,9 +58,6 @@ class UnreachableError(ApiError):
 
     def __init__(self, message: str) -> None:
         super().__init__(0, "Unreachable", message)
-
-    def __reduce__(self) -> tuple[type["UnreachableError"], tuple[str]]:
-        return UnreachableError, (self.message,)
 
 
 _BY_STATUS: Mapping[int, type[ApiError]] = {

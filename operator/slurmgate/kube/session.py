@@ -8,12 +8,11 @@ their own, because they hold a connection for as long as they live and would sta
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
-from importlib.metadata import version
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, StreamReader, TCPConnector
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, SocketTimeoutError, StreamReader, TCPConnector
 from yarl import URL
 
 from slurmgate.kube.account import ServiceAccount
@@ -74,7 +73,7 @@ class ApiSession:
         return ClientSession(
             connector=pool,
             connector_owner=False,
-            headers={"User-Agent": f"slurmgate/{version('slurmgate')}"},  # also the name in managedFields
+            headers={"User-Agent": "slurmgate"},  # also the name in managedFields
             middlewares=(self._account.authorize,),
             timeout=ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
         )
@@ -99,34 +98,32 @@ class ApiSession:
         headers = {"Accept": accept} | ({"Content-Type": content_type} if body is not None else {})
         try:
             async with asyncio.timeout(deadline):
-                while True:
-                    async with self._requests.request(
-                        method, self._url(address, query), data=body, headers=headers
-                    ) as response:
-                        if (pause := _pause(response)) is None:
-                            answer = await _read(response)
-                            break
-                    _log.warning("the API server asks to come back in %g s", pause, extra={"path": address.path})
-                    await asyncio.sleep(pause)
+                answer = await self._exchange(method, self._url(address, query), body, headers)
         except TimeoutError:
-            error: ApiError = UnreachableError(f"the API server gave no answer within {deadline:g} s")
-            self._count(method, address, error.reason)
-            raise error from None
-        except (ClientError, OSError) as cause:
-            error = UnreachableError(f"the API server cannot be reached: {cause or type(cause).__name__}")
-            self._count(method, address, error.reason)
-            raise error from cause
+            self._count(method, address, "Unreachable")
+            raise UnreachableError(f"the API server gave no answer within {deadline:g} s") from None
         except ApiError as error:
             self._count(method, address, error.reason)
             raise
         self._count(method, address, "ok")
         return answer
 
+    async def _exchange(self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str]) -> Json:
+        while True:
+            try:
+                async with self._requests.request(method, url, data=body, headers=headers) as response:
+                    if (pause := _pause(response)) is None:
+                        return await _read(response)
+            except (ClientError, OSError) as error:
+                raise UnreachableError(f"the API server cannot be reached: {_words(error)}") from error
+            _log.warning("the API server asks to come back in %g s", pause, extra={"path": url.path})
+            await asyncio.sleep(pause)
+
     async def get(self, address: Address, **query: str) -> Json:
         """Read an object or a list. Raises what `request` does."""
         return await self.request("GET", address, query=query)
 
-    async def watch(self, address: Address, *, silence: float, **query: str) -> AsyncIterator[Json]:
+    async def watch(self, address: Address, *, silence: float, **query: str) -> AsyncGenerator[Json]:
         """The events of a watch until the server ends it; close the iterator (`aclosing`) to end it earlier.
 
         Raises:
@@ -141,10 +138,10 @@ class ApiSession:
                     await _read(response)
                 async for line in _lines(response.content):
                     yield json.loads(line)
-        except TimeoutError:
+        except SocketTimeoutError:
             raise UnreachableError(f"the API server was silent for {silence:g} s") from None
         except (ClientError, OSError, json.JSONDecodeError) as error:
-            raise UnreachableError(f"the watch broke: {error or type(error).__name__}") from error
+            raise UnreachableError(f"the watch broke: {_words(error)}") from error
 
     def _url(self, address: Address, query: Mapping[str, str] | None) -> URL:
         url = URL(f"{self.server}{address.path}", encoded=True)
@@ -153,6 +150,11 @@ class ApiSession:
     def _count(self, method: str, address: Address, outcome: str) -> None:
         if method != "GET":
             self._metrics.api_writes.labels(address.resource, method, outcome).inc()
+
+
+def _words(error: Exception) -> str:
+    """What happened, without the connector's inner life that aiohttp puts around it."""
+    return (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__
 
 
 def _pause(response: ClientResponse) -> float | None:
@@ -173,7 +175,7 @@ async def _read(response: ClientResponse) -> Json:
     return answer
 
 
-async def _lines(content: StreamReader) -> AsyncIterator[bytes]:
+async def _lines(content: StreamReader) -> AsyncGenerator[bytes]:
     """Lines of any length: aiohttp's own limit is far below the size of a Secret."""
     rest = b""
     async for chunk in content.iter_any():

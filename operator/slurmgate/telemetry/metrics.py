@@ -3,7 +3,6 @@
 The metrics live in a registry of their own, so that several of them (tests) can exist in one process.
 """
 
-from importlib.metadata import version
 from typing import Final
 
 from prometheus_client import (
@@ -25,14 +24,12 @@ _LAG_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 class Metrics:
     """All metrics of the operator."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, version: str) -> None:
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        Info("slurmgate_build", "The version that runs.", registry=registry).info({"version": version("slurmgate")})
-        self.submissions = Gauge(
-            "slurmgate_submissions", "Submissions by phase.", ["cluster", "phase"], registry=registry
-        )
+        Info("slurmgate_build", "The version that runs.", registry=registry).info({"version": version})
+        self.submissions = Gauge("slurmgate_submissions", "Submissions by phase.", ["cluster", "phase"], registry=registry)
         self.cluster_up = Gauge(
             "slurmgate_cluster_up", "1 while the cluster's controller answers.", ["cluster"], registry=registry
         )

@@ -1,0 +1,256 @@
+"""One worker per cluster: it holds the cluster's submissions and moves each of them on.
+
+Steppers take one submission at a time and do its next step; the tracker asks the queue for all of them at once. Both give what
+came of it back to `core.lifecycle`, store the record it answers with, and hand it to the outbox.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from slurmgate.core import lifecycle
+from slurmgate.core.lifecycle import Decision
+from slurmgate.core.outcomes import (
+    ControlOutcome,
+    NotNow,
+    Refused,
+    Staged,
+    Submitted,
+    SubmitOutcome,
+    Uncertain,
+)
+from slurmgate.core.reasons import Reason
+from slurmgate.core.record import Record, Stage, Step
+from slurmgate.engine.admission import Admitted, admit
+from slurmgate.engine.ports import Outbox, References
+from slurmgate.engine.site import Site
+from slurmgate.engine.tracking import Tracker
+from slurmgate.engine.workqueue import WorkQueue
+from slurmgate.resources.submission import JobSubmission, JobSubmissionSpec
+from slurmgate.slurm.gateway import Package
+from slurmgate.telemetry.logs import bind
+from slurmgate.telemetry.metrics import Metrics
+
+STEPPERS = 16
+"""Submissions worked on at once, for each cluster."""
+
+_log = logging.getLogger(__name__)
+
+
+class ClusterWorker:
+    """The submissions of one cluster. Exists as soon as a submission names the cluster, even before there is one."""
+
+    def __init__(
+        self, name: str, *, outbox: Outbox, references: References, metrics: Metrics, clock: Callable[[], datetime]
+    ) -> None:
+        self.name = name
+        self._outbox = outbox
+        self._references = references
+        self._metrics = metrics
+        self._clock = clock
+        self._records: dict[str, Record] = {}
+        self._specs: dict[str, JobSubmissionSpec] = {}
+        self._packages: dict[str, Package] = {}
+        self._queue = WorkQueue()
+        self._tracker = Tracker(self._known, self._change, clock=clock)
+        self._site: Site | None = None
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """What the worker holds now."""
+        return tuple(self._records.values())
+
+    def configure(self, site: Site | None) -> None:
+        """The cluster is described now, in another way, or not any more."""
+        self._site = site
+        self._tracker.site = site
+        for token, record in self._records.items():
+            if record.not_before is not None:
+                self._records[token] = replace(record, not_before=None)
+            self._queue.add(token)
+
+    def receive(self, submission: JobSubmission) -> None:
+        """The submission was created, changed or deleted by somebody, or is listed after a start."""
+        token = submission.metadata.uid
+        known = self._records.get(token)
+        if known is None:
+            decision = lifecycle.first_seen(submission, self._clock())
+            if decision.record.over:
+                return
+        else:
+            decision = lifecycle.edited(known, submission, self._clock())
+        if decision.record.stage in {Stage.PREPARING, Stage.ACCEPTED, Stage.UNKNOWN}:
+            self._specs[token] = submission.spec
+        if decision.record != known:
+            self._apply(decision)
+
+    def forget(self, token: str) -> None:
+        """The object is gone."""
+        self._records.pop(token, None)
+        self._specs.pop(token, None)
+        self._packages.pop(token, None)
+
+    async def run(self) -> None:
+        """Work until stopped. A step that is cut short leaves its submission to be looked up, not lost."""
+        async with asyncio.TaskGroup() as tasks:
+            tracking = tasks.create_task(self._tracker.run(), name=f"{self.name}-tracker")
+            async with asyncio.TaskGroup() as stepping:
+                for number in range(STEPPERS):
+                    stepping.create_task(self._step_on(), name=f"{self.name}-stepper-{number}")
+            tracking.cancel()
+
+    def stop(self) -> None:
+        """Begin no further step; `run` returns when those under way are done."""
+        self._queue.close()
+
+    # One step of one submission ----------------------------------------------------------------------------------
+
+    async def _step_on(self) -> None:
+        while (token := await self._queue.get()) is not None:
+            try:
+                record = self._records.get(token)
+                if record is not None:
+                    with bind(submission=f"{record.namespace}/{record.name}", cluster=self.name, token=token):
+                        await self._advance(record)
+            except Exception:
+                # One submission that trips over a mistake of ours must not stop its cluster. It is tried again, slowly.
+                _log.exception("A step failed in a way nobody foresaw")
+                self._queue.add_after(token, 60)
+            finally:
+                self._queue.done(token)
+
+    async def _advance(self, record: Record) -> None:
+        now = self._clock()
+        step = lifecycle.next_step(record, now)
+        if step is None:
+            when = lifecycle.wake_at(record, now)
+            if when:
+                self._queue.add_after(record.token, (when - now).total_seconds())
+            return
+        _log.debug("Next step: %s", step.name)
+        match step:
+            case Step.ADMIT:
+                await self._admit(record)
+            case Step.SUBMIT:
+                await self._submit(record)
+            case Step.FIND:
+                await self._find(record)
+            case Step.CANCEL | Step.HOLD | Step.RELEASE | Step.TIDY:
+                await self._control(record, step)
+            case Step.LET_GO:
+                await self._outbox.let_go(record)
+                self._change(record.token, record.stage, lifecycle.let_go)
+            case _:
+                assert_never(step)
+
+    async def _admit(self, record: Record) -> None:
+        outcome = await self._pack(record)
+        if isinstance(outcome, Admitted):
+            tentative = lifecycle.admitted(record, outcome.admission, self._clock()).record
+            if not await self._outbox.fix(tentative):
+                return  # the event of its deletion is on the way
+            self._packages[record.token] = outcome.package
+        result = outcome.admission if isinstance(outcome, Admitted) else outcome
+        self._change(record.token, record.stage, lambda current: lifecycle.admitted(current, result, self._clock()))
+
+    async def _pack(self, record: Record) -> Admitted | Refused | NotNow:
+        spec = self._specs.get(record.token)
+        if self._site is None or spec is None:
+            return NotNow(Reason.CLUSTER_NOT_FOUND, f"spec.clusterRef.name: there is no SlurmCluster {self.name!r}.")
+        return await admit(record, spec, self._site, self._references)
+
+    async def _submit(self, record: Record) -> None:
+        package = self._packages.get(record.token)
+        if package is None:
+            packed = await self._pack(record)
+            if not isinstance(packed, Admitted):
+                self._change(record.token, Stage.ACCEPTED, lambda now_: lifecycle.submitted(now_, packed, self._clock()))
+                return
+            package = packed.package
+        started = self._clock()
+        outcome = await self._stage_and_send(record, package)
+        if outcome is None:
+            return
+        self._packages.pop(record.token, None)
+        self._change(record.token, Stage.UNKNOWN, lambda current: lifecycle.submitted(current, outcome, self._clock()))
+        if isinstance(outcome, Submitted):
+            self._metrics.submit_seconds.labels(self.name).observe((self._clock() - started).total_seconds())
+
+    async def _stage_and_send(self, record: Record, package: Package) -> SubmitOutcome | None:
+        """Stage, then run sbatch. None: somebody stopped it in between and sbatch was not run."""
+        site = self._site
+        if site is None:
+            staged: Staged | Refused | NotNow = NotNow(
+                Reason.CLUSTER_NOT_FOUND, f"spec.clusterRef.name: there is no SlurmCluster {self.name!r}."
+            )
+        else:
+            outcome = await site.gateway.stage(record.user, package)
+            # staging twice is harmless, so not knowing is as good as not done
+            staged = NotNow(Reason.CLUSTER_UNREACHABLE, outcome.message) if isinstance(outcome, Uncertain) else outcome
+        if not self._change(record.token, Stage.ACCEPTED, lifecycle.sending):
+            return None
+        if site is None or not isinstance(staged, Staged):
+            return staged if not isinstance(staged, Staged) else None
+        sent = await site.gateway.submit(record.user, record.token, staged.directory)
+        return replace(sent, directory=staged.directory) if isinstance(sent, Submitted) else sent
+
+    async def _find(self, record: Record) -> None:
+        site = self._site
+        if site is None:
+            outcome = Uncertain(f"There is no SlurmCluster {self.name!r} to look the job up on.")
+        else:
+            outcome = await site.gateway.find(record.user, record.token, record.status.working_directory or "")
+        self._change(record.token, record.stage, lambda current: lifecycle.found(current, outcome, self._clock()))
+
+    async def _control(self, record: Record, step: Step) -> None:
+        outcome = await self._ask(record, step)
+        self._change(record.token, record.stage, lambda current: lifecycle.controlled(current, step, outcome, self._clock()))
+
+    async def _ask(self, record: Record, step: Step) -> ControlOutcome:
+        site, job_id = self._site, record.job_id or ""
+        if site is None:
+            return NotNow(Reason.CLUSTER_NOT_FOUND, f"spec.clusterRef.name: there is no SlurmCluster {self.name!r}.")
+        match step:
+            case Step.CANCEL:
+                return await site.gateway.cancel(record.user, [job_id])
+            case Step.HOLD:
+                return await site.gateway.hold(record.user, job_id)
+            case Step.RELEASE:
+                return await site.gateway.release(record.user, job_id)
+            case _:
+                return await site.gateway.tidy(record.user, record.token, record.status.working_directory or "")
+
+    # Records -----------------------------------------------------------------------------------------------------
+
+    def _known(self) -> list[Record]:
+        return [record for record in self._records.values() if record.stage is Stage.KNOWN]
+
+    def _change(self, token: str, expected: Stage, decide: Callable[[Record], Decision]) -> bool:
+        """Give an outcome to the record as it is now. False: it has moved on meanwhile and the outcome is about the past."""
+        current = self._records.get(token)
+        if current is None or current.stage is not expected:
+            return False
+        self._apply(decide(current))
+        return True
+
+    def _apply(self, decision: Decision) -> None:
+        record, before = decision.record, self._records.get(decision.record.token)
+        self._records[record.token] = record
+        if before is None or record.status != before.status or decision.events:
+            self._outbox.publish(record, decision.events)
+        if before is None or record.stage is not before.stage:
+            self._log_stage(record)
+        if record.stage not in {Stage.PREPARING, Stage.ACCEPTED, Stage.UNKNOWN}:
+            self._specs.pop(record.token, None)
+            self._packages.pop(record.token, None)
+        if record.over:
+            self.forget(record.token)
+        else:
+            self._queue.add(record.token)
+
+    def _log_stage(self, record: Record) -> None:
+        with bind(submission=f"{record.namespace}/{record.name}", cluster=self.name, token=record.token):
+            _log.info("%s: %s %s", record.stage.name.lower(), record.standing.reason, record.standing.message)

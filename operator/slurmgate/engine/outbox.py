@@ -1,0 +1,73 @@
+"""Tells Kubernetes what became of submissions."""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from slurmgate.core.lifecycle import Event
+from slurmgate.core.record import Record
+from slurmgate.kube.addresses import Target
+from slurmgate.kube.events import EventRecorder
+from slurmgate.kube.finalizers import add_finalizer, remove_finalizer
+from slurmgate.kube.patch import Conflict, Gone, Written
+from slurmgate.kube.session import ApiSession
+from slurmgate.kube.writer import StatusWriter, Superseded, Unconfirmed
+from slurmgate.resources.base import FINALIZER
+from slurmgate.resources.submission import JobSubmission
+
+CONFIRM_SECONDS = 60.0
+
+
+class KubernetesOutbox:
+    """The engine's Outbox over the API server."""
+
+    def __init__(self, api: ApiSession, writer: StatusWriter, recorder: EventRecorder) -> None:
+        self._api = api
+        self._writer = writer
+        self._recorder = recorder
+
+    def publish(self, record: Record, events: Sequence[Event]) -> None:
+        """Show the record's status and post the events, soon; the latest status wins."""
+        target = _target(record)
+        self._writer.put(target, record.status.wire())
+        for event in events:
+            self._recorder.post(target, type=event.type, reason=event.reason, message=event.message)
+
+    async def fix(self, record: Record) -> bool:
+        """Put the finalizer on the object and write the record's status, and wait until both are accepted."""
+        target = _target(record)
+        others = [name for name in record.finalizers if name != FINALIZER]
+        added = await add_finalizer(
+            self._api, target, FINALIZER, finalizers=others, resource_version=record.resource_version
+        )
+        return isinstance(added, Written) and await self._confirm(record) is not None
+
+    async def let_go(self, record: Record) -> None:
+        """Write the record's last status if the object is still there, then take the finalizer off."""
+        resource_version = await self._confirm(record)
+        if resource_version is not None:
+            await remove_finalizer(
+                self._api,
+                _target(record),
+                FINALIZER,
+                finalizers=record.finalizers,
+                resource_version=resource_version or record.resource_version,
+            )
+
+    async def _confirm(self, record: Record) -> str | None:
+        """The object's resourceVersion with this status; None: the object is gone. Raises TimeoutError while nobody can say."""
+        confirmation = await self._writer.confirm(_target(record), record.status.wire(), deadline=CONFIRM_SECONDS)
+        match confirmation:
+            case Written(resource_version):
+                return resource_version
+            case Gone():
+                return None
+            case Unconfirmed(message):
+                raise TimeoutError(message)
+            case Superseded() | Conflict():
+                raise TimeoutError("another status was written in between")
+            case _:
+                assert_never(confirmation)
+
+
+def _target(record: Record) -> Target:
+    return Target(JobSubmission.KIND, record.namespace, record.name, record.token)

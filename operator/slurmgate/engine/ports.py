@@ -1,0 +1,45 @@
+"""What the engine asks of the world around it, as it wants it. Implemented in `outbox` and `inputs`; tests bring their own."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from slurmgate.core.lifecycle import Event
+from slurmgate.core.reasons import Reason
+from slurmgate.core.record import Record
+
+
+class ReferenceProblem(Exception):  # noqa: N818 - a state of the world, not an error of ours
+    """An object that somebody named cannot be read (yet); the text says which, where it is named and what to do."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class References(Protocol):
+    """Reads what resources name. Nothing is cached. Everything raises ReferenceProblem."""
+
+    async def of_submission(self, kind: str, namespace: str, name: str, key: str, *, where: str) -> bytes:
+        """A key of a ConfigMap or Secret that a submission names; a Secret only with the label slurmgate.dev/use."""
+
+    async def of_operator(self, kind: str, name: str, key: str) -> bytes:
+        """A key of a ConfigMap or Secret in the operator's own namespace."""
+
+    async def namespace_annotation(self, namespace: str, annotation: str) -> str | None:
+        """An annotation of a namespace, None where it has none."""
+
+
+class Outbox(Protocol):
+    """Tells Kubernetes."""
+
+    def publish(self, record: Record, events: Sequence[Event]) -> None:
+        """Show the record's status and post the events, soon; the latest status wins."""
+
+    async def fix(self, record: Record) -> bool:
+        """Put the finalizer on the object and write the record's status, and wait until both are accepted.
+
+        False: the object is gone, or is being deleted, so that no finalizer can be added any more.
+        """
+
+    async def let_go(self, record: Record) -> None:
+        """Write the record's last status if the object is still there, then take the finalizer off."""

@@ -1,0 +1,71 @@
+"""Follows the jobs of one cluster: one look at the queue for all of them, then one at the accounting for those that left."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from slurmgate.core import lifecycle
+from slurmgate.core.lifecycle import Decision
+from slurmgate.core.outcomes import Seen, Unavailable
+from slurmgate.core.record import Record, Stage
+from slurmgate.engine.site import Site
+
+_IDLE_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+Change = Callable[[str, Stage, Callable[[Record], Decision]], bool]
+
+
+class Tracker:
+    """Asks Slurm at a steady pace, however many jobs there are."""
+
+    def __init__(self, known: Callable[[], list[Record]], change: Change, *, clock: Callable[[], datetime]) -> None:
+        self.site: Site | None = None
+        self._known = known
+        self._change = change
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Look again and again until cancelled."""
+        while True:
+            site = self.site
+            if site is not None and self._known():
+                try:
+                    await self._look(site)
+                except Exception:
+                    # A mistake of ours must not leave all jobs of the cluster unwatched for ever.
+                    _log.exception("A look at the queue failed in a way nobody foresaw")
+            await asyncio.sleep(site.spec.limits.poll_interval_seconds if site else _IDLE_SECONDS)
+
+    async def _look(self, site: Site) -> None:
+        records = self._known()  # before asking: what is submitted meanwhile is not in this answer
+        for asker, users in site.askers({record.user for record in records}):
+            asked = [record for record in records if record.user in users]
+            answer = await site.gateway.observe(asker, users)
+            site.note("squeue", answer)
+            if isinstance(answer, Unavailable):
+                continue  # says nothing about any job
+            for record in asked:
+                self._tell(record, lambda current, seen=answer: lifecycle.queue_seen(current, seen, self._clock()))
+            await self._account(site, asker, {record.token for record in asked})
+
+    async def _account(self, site: Site, asker: str, tokens: set[str]) -> None:
+        unread = [record for record in self._known() if record.token in tokens and record.unread]
+        if not unread:
+            return
+        if not site.keeps_accounting:
+            for record in unread:
+                self._tell(record, lambda current: lifecycle.without_accounting(current, self._clock()))
+            return
+        answer: Seen | Unavailable = await site.gateway.account(asker, _ids(unread))
+        site.note("sacct", answer)
+        for record in unread:
+            self._tell(record, lambda current: lifecycle.accounting_seen(current, answer, self._clock()))
+
+    def _tell(self, record: Record, decide: Callable[[Record], Decision]) -> None:
+        self._change(record.token, Stage.KNOWN, decide)
+
+
+def _ids(records: Iterable[Record]) -> list[str]:
+    return [record.job_id for record in records if record.job_id]

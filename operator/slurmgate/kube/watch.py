@@ -1,0 +1,86 @@
+"""Follows one ConfigMap or Secret for as long as somebody is interested.
+
+The user mapping and the host keys are changed by GitOps while jobs run; what is followed here is used within two seconds,
+without a restart and without asking again and again.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from slurmgate.kube.addresses import Address
+from slurmgate.kube.backoff import delays
+from slurmgate.kube.content import Content, Kind, content
+from slurmgate.kube.errors import ApiError, ExpiredError, ForbiddenError, api_error
+from slurmgate.kube.session import ApiSession
+
+_SILENCE = 70.0  # the API server sends a bookmark every minute: beyond that the connection is dead
+_STEADY = 10.0  # a watch that lasted so long was no failure
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """It cannot be read; what it contains is not known. It goes on being tried."""
+
+    message: str
+
+
+Followed = Content | Unreadable | None
+"""`None`: there is no such object."""
+
+
+async def follow(api: ApiSession, kind: Kind, namespace: str, name: str) -> AsyncGenerator[Followed]:
+    """What the object contains: at once, and again whenever that changes. Never ends; close it with `aclosing`.
+
+    Once the object was read, an API server that does not answer changes nothing and is only logged; that it refuses (RBAC)
+    is told as `Unreadable`.
+    """
+    clock = asyncio.get_running_loop().time
+    pauses = delays(first=_FIRST_PAUSE, most=_LONGEST_PAUSE)
+    told: list[Followed] = []  # the last one, if any
+    while True:
+        began = clock()
+        now: Followed
+        try:
+            async with aclosing(_read_and_watch(api, kind, Address(kind.plural, namespace), name)) as versions:
+                async for now in versions:
+                    if told != [now]:
+                        told = [now]
+                        yield now
+        except ExpiredError:
+            pass
+        except ApiError as error:
+            _log.warning("%s %s/%s cannot be followed: %s", kind, namespace, name, error)
+            now = Unreadable(f"{kind} {namespace}/{name} cannot be read: {error.message}")
+            if told != [now] and (isinstance(error, ForbiddenError) or not told or isinstance(told[0], Unreadable)):
+                told = [now]
+                yield now
+        if clock() - began >= _STEADY:
+            pauses = delays(first=_FIRST_PAUSE, most=_LONGEST_PAUSE)
+        await asyncio.sleep(next(pauses))
+
+
+async def _read_and_watch(api: ApiSession, kind: Kind, address: Address, name: str) -> AsyncGenerator[Content | None]:
+    """The object now and at each event, until the watch ends."""
+    selector = f"metadata.name={name}"
+    listing = await api.get(address, fieldSelector=selector)
+    yield content(kind, listing["items"][0]) if listing["items"] else None
+    version = listing["metadata"]["resourceVersion"]
+    events = api.watch(address, silence=_SILENCE, fieldSelector=selector, resourceVersion=version)
+    async with aclosing(events):
+        async for event in events:
+            match event["type"]:
+                case "ADDED" | "MODIFIED":
+                    yield content(kind, event["object"])
+                case "DELETED":
+                    yield None
+                case "ERROR":
+                    raise api_error(event["object"].get("code", 0), event["object"])
+                case _:  # BOOKMARK: only says that the connection lives
+                    pass

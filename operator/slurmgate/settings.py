@@ -1,0 +1,52 @@
+"""The operator's settings: environment variables, as the chart's Deployment sets them."""
+
+import socket
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_PREFIX = "SLURMGATE_"
+
+
+class SettingsError(Exception):
+    """Some settings are missing or wrong; the text names each of them."""
+
+
+class Settings(BaseSettings):
+    """What can be set. Everything else is in the resources."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, env_ignore_empty=True)
+
+    namespace: str = Field(min_length=1, max_length=63)
+    """The operator's own namespace, where the Secrets and ConfigMaps of SlurmClusters are."""
+    pod_name: str = Field(default_factory=socket.gethostname, max_length=128)
+    """Stands in events as the instance that reported them."""
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    http_host: str = "0.0.0.0"  # noqa: S104  # probes come from the node, metrics from Prometheus
+    http_port: int = Field(8080, ge=0, le=65535)
+    """For /healthz, /readyz and /metrics; 0 takes a free one."""
+    service_account_directory: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+    """Has `token` and `ca.crt`."""
+    kubernetes_service_host: str = Field(min_length=1, validation_alias="KUBERNETES_SERVICE_HOST")
+    """Set by kubelet in every Pod, like the port."""
+    kubernetes_service_port: int = Field(443, ge=1, le=65535, validation_alias="KUBERNETES_SERVICE_PORT")
+
+
+def load() -> Settings:
+    """Read them from the environment.
+
+    Raises:
+        SettingsError: with one line that names every variable at fault.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = [f"{_variable(str(problem['loc'][0]))}: {problem['msg']}" for problem in error.errors()]
+        raise SettingsError("; ".join(problems)) from None
+
+
+def _variable(field: str) -> str:
+    return field if field.isupper() else f"{_PREFIX}{field.upper()}"

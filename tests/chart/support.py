@@ -1,0 +1,31 @@
+"""Helm and the chart, as a user has them."""
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Manifest = dict[str, Any]
+CHART = Path(__file__).parents[2] / "helm" / "slurmgate"
+
+
+@dataclass(frozen=True)
+class Helm:
+    program: Path
+
+    def run(self, *arguments: str | Path, values: Mapping[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
+        argv = [self.program, *arguments, *(["--values=-"] if values else [])]
+        return subprocess.run(argv, input=yaml.safe_dump(dict(values or {})), capture_output=True, text=True, timeout=120, check=False)
+
+    def template(self, values: Mapping[str, Any] | None = None, *options: str) -> list[Manifest]:
+        done = self.run("template", "slurmgate", CHART, "--namespace=slurmgate-system", *options, values=values)
+        assert done.returncode == 0, done.stderr
+        return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
+
+
+def one(manifests: list[Manifest], kind: str, name: str) -> Manifest:
+    (found,) = (each for each in manifests if each["kind"] == kind and each["metadata"]["name"] == name)
+    return found
