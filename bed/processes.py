@@ -13,6 +13,7 @@ from bed.errors import BedError
 _TAIL = 15
 _POLL = 0.02
 _PATIENCE = 60.0
+_ADVICE = "The bed is taken down again; put right what the log complains about and start it once more."
 _DEAD = frozenset("ZXx")
 
 
@@ -78,7 +79,7 @@ def recorded(records: Path, name: str) -> Process | None:
     """The process remembered under `name`, if it still runs."""
     try:
         pid, started = (records / name).read_text().split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # ValueError: its starter was killed before it had written this
         return None
     process = Process(int(pid), int(started))
     return process if process.alive() else None
@@ -99,9 +100,9 @@ def wait_until(ready: Callable[[], bool], *, alive: Callable[[], bool], log: Pat
     deadline = time.monotonic() + seconds
     while not ready():
         if not alive():
-            raise BedError(f"{what} died while starting.{tail(log)}")
+            raise BedError(f"{what} died while starting. {_ADVICE}{tail(log)}")
         if time.monotonic() > deadline:
-            raise BedError(f"{what} was not ready within {seconds:.0f} seconds.{tail(log)}")
+            raise BedError(f"{what} was not ready within {seconds:.0f} seconds. {_ADVICE}{tail(log)}")
         time.sleep(_POLL)
 
 

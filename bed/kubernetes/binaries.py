@@ -63,7 +63,7 @@ def _build(names: Sequence[str], folder: Path) -> None:
             f"Go is missing, so the bed cannot build {title}. Install Go 1.26 or later, or name a folder that holds"
             " kube-apiserver, kubectl and etcd in KUBEBUILDER_ASSETS, or a running cluster's kubeconfig in BED_KUBECONFIG."
         )
-    say(f"Building {title}: once, into {folder} (about five minutes on two cores)")
+    say(f"Building {title}: once, into {folder} (up to 2,500 packages, five minutes on two cores)")
     with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as built:
         packages = [_PACKAGES.get(name, f"k8s.io/kubernetes/cmd/{name}") for name in names]
         _go_build(["go", "build", "-v", *_FLAGS, "-o", f"{built}/", *packages], title)

@@ -1,10 +1,9 @@
 """The two ends of the wire between this machine and a node, and addresses that nobody else here uses."""
 
-import ipaddress
 import json
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from bed.errors import BedError
 
@@ -13,9 +12,14 @@ _NUMBERS = range(97, 117)
 
 @dataclass(frozen=True)
 class Network:
-    """Addresses of one node: 10.NUMBER.0.0/16."""
+    """Addresses of one node."""
 
     number: int
+
+    @property
+    def whole(self) -> str:
+        """All of them."""
+        return f"10.{self.number}.0.0/16"
 
     @property
     def host(self) -> str:
@@ -57,7 +61,7 @@ class Network:
         _ip("link", "set", self.node_end, "netns", str(init))
         _ip("address", "add", f"{self.host}/30", "dev", self.host_end)
         _ip("link", "set", self.host_end, "up")
-        _ip("route", "add", f"10.{self.number}.0.0/16", "via", self.node, "dev", self.host_end)
+        _ip("route", "add", self.whole, "via", self.node, "dev", self.host_end)
 
     def release(self) -> None:
         """Give the addresses back. Dying connections could keep the wire for a minute longer than its node."""
@@ -66,23 +70,20 @@ class Network:
 
 def claim() -> Network:
     """A network that no other node has and this machine has no route to. Making the wire is what claims it."""
-    routes = [ipaddress.ip_network(route["dst"]) for route in json.loads(_ip("-json", "-4", "route")) if route["dst"] != "default"]
+    destinations = {route["dst"] for route in json.loads(_ip("-json", "-4", "route"))} - {"default"}
     for number in _NUMBERS:
         network = Network(number)
-        if any(route.overlaps(ipaddress.ip_network(f"10.{number}.0.0/16")) for route in routes):
+        if any(ip_network(destination).overlaps(ip_network(network.whole)) for destination in destinations):
             continue
         wire = ["ip", "link", "add", network.host_end, "type", "veth", "peer", "name", network.node_end]
         if subprocess.run(wire, capture_output=True, check=False).returncode == 0:
             return network
-    raise BedError(f"No free network of 10.{_NUMBERS[0]}.0.0/16 to 10.{_NUMBERS[-1]}.0.0/16 for a node: `ip link` and `ip route` show who has them.")
+    candidates = f"{Network(_NUMBERS[0]).whole} to {Network(_NUMBERS[-1]).whole}"
+    raise BedError(f"Of the networks {candidates} none is free for a node: `ip link` and `ip route` show who has them.")
 
 
 def _ip(*arguments: str) -> str:
-    return _checked(["ip", *arguments])
-
-
-def _checked(argv: Sequence[str]) -> str:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise BedError(f"{' '.join(argv)}: {done.stderr.strip()}")
+        raise BedError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout

@@ -113,16 +113,18 @@ def stop(bed: Path) -> None:
 def _start(inside: Namespace, numbers: Mapping[str, int], options: Options) -> None:
     """Start each daemon as soon as what it needs is there."""
     daemons = services(inside, numbers, options)
-    waits = ("munged", "mariadbd", "slurmdbd", "slurmctld")
-    for name in ("munged", "mariadbd", "sshd"):
-        if name in daemons:
-            daemons[name].launch()
-    for name in waits:
-        if name in daemons:
-            daemons[name].start()
-    for daemon in daemons.values():
+    early = [daemons[name] for name in ("munged", "mariadbd", "sshd") if name in daemons]
+    in_turn = [daemons[name] for name in ("slurmdbd", "slurmctld") if name in daemons]
+    late = [daemon for daemon in daemons.values() if daemon not in early and daemon not in in_turn]
+    for daemon in early:
         daemon.launch()
-    for daemon in daemons.values():
+    for daemon in early:
+        daemon.wait()
+    for daemon in in_turn:
+        daemon.start()
+    for daemon in late:
+        daemon.launch()
+    for daemon in late:
         daemon.wait()
     controller = daemons["slurmctld"]
     idle = ["sinfo", "--noheader", "--Node", "--partition=batch", "--states=idle", "--format=%N"]
@@ -135,5 +137,5 @@ def _start(inside: Namespace, numbers: Mapping[str, int], options: Options) -> N
 
 
 def _version() -> str:
-    answer = subprocess.run(["slurmctld", "-V"], capture_output=True, text=True, check=True)
+    answer = subprocess.run(["/usr/sbin/slurmctld", "-V"], capture_output=True, text=True, check=True)
     return answer.stdout.split()[-1]

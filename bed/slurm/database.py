@@ -1,6 +1,7 @@
 """Slurm's accounting database, filled with the bed's people once and kept in the cache: a copy is ready in a second."""
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,6 +39,9 @@ def prepared(version: str) -> Path:
 
 def _prepare(data: Path) -> None:
     say("Preparing Slurm's database: once, a few seconds")
+    for remains in data.parent.glob("build-*"):  # of a process that was killed here
+        namespace.destroy(remains)
+        shutil.rmtree(remains)
     with tempfile.TemporaryDirectory(prefix="build-", dir=data.parent) as scratch:
         bed, options = Path(scratch), Options(nodes=1)
         numbers = choose_ports(bed, options)

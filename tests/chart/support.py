@@ -18,7 +18,8 @@ class Helm:
 
     def run(self, *arguments: str | Path, values: Mapping[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
         argv = [self.program, *arguments, *(["--values=-"] if values else [])]
-        return subprocess.run(argv, input=yaml.safe_dump(dict(values or {})), capture_output=True, text=True, timeout=120, check=False)
+        stdin = yaml.safe_dump(dict(values or {}))
+        return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, check=False)
 
     def template(self, values: Mapping[str, Any] | None = None, *options: str) -> list[Manifest]:
         done = self.run("template", "slurmgate", CHART, "--namespace=slurmgate-system", *options, values=values)

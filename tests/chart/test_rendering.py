@@ -81,7 +81,9 @@ def test_cluster_of_a_first_install_waits_for_its_definition(helm: Helm) -> None
     }
 
 
-@pytest.mark.parametrize("content", ["users_id_mapping: []\n", "  indented: |\n\tx\r\n# {{ not a template }}\n", "a: é # \"'\\"])
+@pytest.mark.parametrize(
+    "content", ["users_id_mapping: []\n", "  indented: |\n\tx\r\n# {{ not a template }}\n", "a: é # \"'\\"]
+)
 def test_mapping_arrives_byte_for_byte(helm: Helm, content: str) -> None:
     mapping = one(helm.template({"mapping": {"create": True, "content": content}}), "ConfigMap", "slurmgate-mapping")
     assert mapping["data"] == {"ssh_mapping.yaml": content}
@@ -133,7 +135,7 @@ def test_operator_is_told_where_it_is_and_probed(helm: Helm) -> None:
     ("image", "reference"),
     [
         pytest.param({}, "slurmgate:0.1.0", id="the chart's own version"),
-        pytest.param({"repository": "registry.example.com/slurmgate", "tag": "1.2"}, "registry.example.com/slurmgate:1.2", id="tag"),
+        pytest.param({"repository": "example.com/slurmgate", "tag": "1.2"}, "example.com/slurmgate:1.2", id="tag"),
         pytest.param({"tag": "1.2", "digest": f"sha256:{'0' * 64}"}, f"slurmgate@sha256:{'0' * 64}", id="digest wins"),
     ],
 )
@@ -160,7 +162,8 @@ def test_pod_goes_where_the_admin_wants_it(helm: Helm) -> None:
 def test_metrics_are_found_by_name_of_port(helm: Helm) -> None:
     manifests = helm.template({"metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}})
     service = one(manifests, "Service", "slurmgate-metrics")
-    assert service["spec"]["selector"].items() <= one(manifests, "Deployment", "slurmgate")["spec"]["template"]["metadata"]["labels"].items()
+    pod = one(manifests, "Deployment", "slurmgate")["spec"]["template"]
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
     monitor = one(manifests, "ServiceMonitor", "slurmgate")
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"] == "http"

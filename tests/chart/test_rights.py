@@ -33,8 +33,9 @@ def test_operator_in_its_own_namespace(helm: Helm) -> None:
 
 def test_operator_in_the_namespaces_of_submissions(helm: Helm) -> None:
     manifests = helm.template({"submissionNamespaces": ["physics", "chemistry"]})
-    roles = [each for each in manifests if each["kind"] == "Role" and each["metadata"]["name"] == "slurmgate-submissions"]
-    bindings = [each for each in manifests if each["kind"] == "RoleBinding" and each["metadata"]["name"] == "slurmgate-submissions"]
+    ours = [each for each in manifests if each["metadata"]["name"] == "slurmgate-submissions"]
+    roles = [each for each in ours if each["kind"] == "Role"]
+    bindings = [each for each in ours if each["kind"] == "RoleBinding"]
     assert [each["metadata"]["namespace"] for each in roles] == ["physics", "chemistry"]
     assert [each["metadata"]["namespace"] for each in bindings] == ["physics", "chemistry"]
     assert all(each["rules"] == [rule("", ["configmaps", "secrets"], ["get"])] for each in roles)
@@ -46,14 +47,16 @@ def test_people(helm: Helm) -> None:
     manifests = helm.template()
     view, edit = one(manifests, "ClusterRole", "slurmgate-view"), one(manifests, "ClusterRole", "slurmgate-edit")
     assert view["rules"] == [rule("slurmgate.dev", ["jobsubmissions", "slurmclusters"], ["get", "list", "watch"])]
-    assert edit["rules"] == [rule("slurmgate.dev", ["jobsubmissions"], ["create", "update", "patch", "delete", "deletecollection"])]
+    verbs = ["create", "update", "patch", "delete", "deletecollection"]
+    assert edit["rules"] == [rule("slurmgate.dev", ["jobsubmissions"], verbs)]
     assert aggregated(view) == {"view", "edit", "admin"}
     assert aggregated(edit) == {"edit", "admin"}
 
 
 def test_nothing_in_the_chart_has_more(helm: Helm) -> None:
     manifests = helm.template({"submissionNamespaces": ["physics"]})
-    rules = [(each["kind"], each_rule) for each in manifests if each["kind"] in {"ClusterRole", "Role"} for each_rule in each["rules"]]
+    roles = [each for each in manifests if each["kind"] in {"ClusterRole", "Role"}]
+    rules = [(role["kind"], each) for role in roles for each in role["rules"]]
     assert not [each for _, each in rules if "*" in each["verbs"] + each["resources"] + each["apiGroups"]]
     assert not [each for kind, each in rules if kind == "ClusterRole" and {"secrets", "configmaps"} & set(each["resources"])]
     assert not [each for _, each in rules if each["apiGroups"] not in ([""], ["slurmgate.dev"])]

@@ -11,14 +11,14 @@ from tests.chart.support import CHART, Helm
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-CLUSTER_SPEC = {"ssh": {"hosts": []}}
+CLUSTER_SPEC: dict[str, Any] = {"ssh": {}}
 
 
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
         pytest.param({"replicas": 2}, "additional properties 'replicas' not allowed", id="an option that does not exist"),
-        pytest.param({"image": {"name": "x"}}, "at '/image': additional properties 'name' not allowed", id="a misspelt one further down"),
+        pytest.param({"image": {"name": "x"}}, "at '/image': additional properties 'name'", id="a misspelt one further down"),
         pytest.param({"image": {"repository": ""}}, "at '/image/repository'", id="no image"),
         pytest.param({"image": {"tag": "a b"}}, "at '/image/tag'", id="a tag with a space"),
         pytest.param({"image": {"digest": "sha256:123"}}, "at '/image/digest'", id="a short digest"),
@@ -26,9 +26,9 @@ CLUSTER_SPEC = {"ssh": {"hosts": []}}
         pytest.param({"crds": {"keep": "yes"}}, "at '/crds/keep'", id="text for a switch"),
         pytest.param({"submissionNamespaces": ["Team"]}, "at '/submissionNamespaces/0'", id="a namespace in capitals"),
         pytest.param({"submissionNamespaces": ["a", "a"]}, "at '/submissionNamespaces'", id="a namespace twice"),
-        pytest.param({"clusters": [{"spec": CLUSTER_SPEC}]}, "at '/clusters/0': missing property 'name'", id="a cluster without name"),
-        pytest.param({"clusters": [{"name": "hpc"}]}, "at '/clusters/0': missing property 'spec'", id="a cluster without spec"),
-        pytest.param({"clusters": [{"name": "HPC", "spec": CLUSTER_SPEC}]}, "at '/clusters/0/name'", id="a cluster in capitals"),
+        pytest.param({"clusters": [{"spec": CLUSTER_SPEC}]}, "missing property 'name'", id="a cluster without name"),
+        pytest.param({"clusters": [{"name": "hpc"}]}, "missing property 'spec'", id="a cluster without spec"),
+        pytest.param({"clusters": [{"name": "HPC", "spec": CLUSTER_SPEC}]}, "at '/clusters/0/name'", id="a cluster's name"),
         pytest.param({"mapping": {"create": True}}, "at '/mapping/content'", id="a mapping without content"),
         pytest.param({"log": {"level": "debug"}}, "at '/log/level'", id="a level in small letters"),
         pytest.param({"extraEnv": [{"name": "A B"}]}, "at '/extraEnv/0/name'", id="a variable with a space"),
@@ -54,9 +54,8 @@ def test_every_value_is_in_the_schema_with_a_description() -> None:
 
 
 def test_objects_in_the_schema_are_closed() -> None:
-    open_ones = [path for path, schema in properties(SCHEMA) if "properties" in schema and schema.get("additionalProperties") is not False]
-    assert not open_ones
-    assert SCHEMA["additionalProperties"] is False
+    objects = [("", SCHEMA), *((path, schema) for path, schema in properties(SCHEMA) if "properties" in schema)]
+    assert not [path for path, schema in objects if schema.get("additionalProperties") is not False]
 
 
 def test_readme_explains_every_value() -> None:

@@ -25,7 +25,7 @@ from slurmgate.core.outcomes import (
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record, Stage, Step
 from slurmgate.engine.admission import Admitted, admit
-from slurmgate.engine.ports import Outbox, References
+from slurmgate.engine.ports import Outbox, References, Undelivered
 from slurmgate.engine.site import Site
 from slurmgate.engine.tracking import Tracker
 from slurmgate.engine.workqueue import WorkQueue
@@ -36,6 +36,8 @@ from slurmgate.telemetry.metrics import Metrics
 
 STEPPERS = 16
 """Submissions worked on at once, for each cluster."""
+UNDELIVERED_SECONDS = 5.0
+UNFORESEEN_SECONDS = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +69,11 @@ class ClusterWorker:
         """The cluster is described now, in another way, or not any more."""
         self._site = site
         self._tracker.site = site
-        for token, record in self._records.items():
+        self.wake()
+
+    def wake(self) -> None:
+        """Something that submissions may wait for has changed: look at all of them again."""
+        for token, record in tuple(self._records.items()):
             if record.not_before is not None:
                 self._records[token] = replace(record, not_before=None)
             self._queue.add(token)
@@ -115,10 +121,13 @@ class ClusterWorker:
                 if record is not None:
                     with bind(submission=f"{record.namespace}/{record.name}", cluster=self.name, token=token):
                         await self._advance(record)
+            except Undelivered as error:
+                _log.warning("Kubernetes could not be told: %s", error)
+                self._queue.add_after(token, UNDELIVERED_SECONDS)
             except Exception:
                 # One submission that trips over a mistake of ours must not stop its cluster. It is tried again, slowly.
                 _log.exception("A step failed in a way nobody foresaw")
-                self._queue.add_after(token, 60)
+                self._queue.add_after(token, UNFORESEEN_SECONDS)
             finally:
                 self._queue.done(token)
 

@@ -61,22 +61,21 @@ class Intake:
 
     async def cluster(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """A SlurmCluster is there, has changed, or is gone (`DELETED`)."""
-        metadata = Metadata.model_validate(body["metadata"])
-        before = self._sites.get(metadata.name)
-        gone = kind == "DELETED" or metadata.deletion_timestamp is not None
-        if before and not gone and before.generation == metadata.generation and before.uid == metadata.uid:
+        cluster = SlurmCluster.model_validate(body)
+        name = cluster.metadata.name
+        gone = kind == "DELETED" or cluster.metadata.deletion_timestamp is not None
+        before = self._sites.get(name)
+        if before and not gone and before.describes(cluster):
             return  # our own status, come back
-        worker = self._worker(metadata.name)
+        worker = self._worker(name)
         if before:
+            del self._sites[name]
             worker.configure(None)
-            del self._sites[metadata.name]
-            await self._end(f"site {metadata.name}")
-        if gone:
-            return
-        site = self._open_site(SlurmCluster.model_validate(body), worker.wake)
-        self._sites[metadata.name] = site
-        self._start(f"site {metadata.name}", site.run)
-        worker.configure(site)
+            await self._end(f"site {name}")
+        if not gone:
+            site = self._sites[name] = self._open_site(cluster, wake=worker.wake)
+            self._start(f"site {name}", site.run)
+            worker.configure(site)
 
     def _refuse(self, metadata: Metadata, body: Mapping[str, Any], error: ValidationError) -> None:
         """The schema let it through and we cannot read it all the same, for example base64 that is none."""

@@ -4,14 +4,18 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from slurmgate.core.lifecycle import Event
+from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record
+from slurmgate.engine.ports import Undelivered
 from slurmgate.kube.addresses import Target
-from slurmgate.kube.events import EventRecorder
+from slurmgate.kube.errors import ApiError
+from slurmgate.kube.events import EventRecorder, EventType
 from slurmgate.kube.finalizers import add_finalizer, remove_finalizer
 from slurmgate.kube.patch import Conflict, Gone, Written
 from slurmgate.kube.session import ApiSession
 from slurmgate.kube.writer import StatusWriter, Superseded, Unconfirmed
-from slurmgate.resources.base import FINALIZER
+from slurmgate.resources.base import FINALIZER, Condition
+from slurmgate.resources.cluster import SlurmCluster, SlurmClusterStatus
 from slurmgate.resources.submission import JobSubmission
 
 CONFIRM_SECONDS = 60.0
@@ -30,21 +34,39 @@ class KubernetesOutbox:
         target = _target(record)
         self._writer.put(target, record.status.wire())
         for event in events:
-            self._recorder.post(target, type=event.type, reason=event.reason, message=event.message)
+            self._recorder.record(target, EventType(event.type), event.reason, event.message)
+
+    def publish_cluster(self, cluster: SlurmCluster, *, before: SlurmClusterStatus, after: SlurmClusterStatus) -> None:
+        """Show the cluster's status, and post an event for each condition that turned bad or good again."""
+        target = Target.of(cluster)
+        self._writer.put(target, after.wire())
+        known = {condition.type: condition for condition in before.conditions}
+        for condition in after.conditions:
+            old = known.get(condition.type)
+            if condition.type == "Ready" or condition.reason == Reason.NOT_CHECKED or condition.reason == _reason(old):
+                continue
+            if condition.status != "True" or (old and old.status == "False"):
+                kind = EventType.NORMAL if condition.status == "True" else EventType.WARNING
+                self._recorder.record(target, kind, condition.reason, f"{condition.type}: {condition.message}")
 
     async def fix(self, record: Record) -> bool:
         """Put the finalizer on the object and write the record's status, and wait until both are accepted."""
         target = _target(record)
         others = [name for name in record.finalizers if name != FINALIZER]
-        added = await add_finalizer(
-            self._api, target, FINALIZER, finalizers=others, resource_version=record.resource_version
-        )
+        try:
+            added = await add_finalizer(
+                self._api, target, FINALIZER, finalizers=others, resource_version=record.resource_version
+            )
+        except ApiError as error:
+            raise Undelivered(str(error)) from None
         return isinstance(added, Written) and await self._confirm(record) is not None
 
     async def let_go(self, record: Record) -> None:
         """Write the record's last status if the object is still there, then take the finalizer off."""
         resource_version = await self._confirm(record)
-        if resource_version is not None:
+        if resource_version is None:
+            return
+        try:
             await remove_finalizer(
                 self._api,
                 _target(record),
@@ -52,9 +74,11 @@ class KubernetesOutbox:
                 finalizers=record.finalizers,
                 resource_version=resource_version or record.resource_version,
             )
+        except ApiError as error:
+            raise Undelivered(str(error)) from None
 
     async def _confirm(self, record: Record) -> str | None:
-        """The object's resourceVersion with this status; None: the object is gone. Raises TimeoutError while nobody can say."""
+        """The object's resourceVersion with this status; None: the object is gone."""
         confirmation = await self._writer.confirm(_target(record), record.status.wire(), deadline=CONFIRM_SECONDS)
         match confirmation:
             case Written(resource_version):
@@ -62,12 +86,16 @@ class KubernetesOutbox:
             case Gone():
                 return None
             case Unconfirmed(message):
-                raise TimeoutError(message)
+                raise Undelivered(message)
             case Superseded() | Conflict():
-                raise TimeoutError("another status was written in between")
+                raise Undelivered("another status was written in between")
             case _:
                 assert_never(confirmation)
 
 
 def _target(record: Record) -> Target:
     return Target(JobSubmission.KIND, record.namespace, record.name, record.token)
+
+
+def _reason(condition: Condition | None) -> str | None:
+    return condition.reason if condition else None

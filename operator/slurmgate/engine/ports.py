@@ -6,6 +6,7 @@ from typing import Protocol
 from slurmgate.core.lifecycle import Event
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record
+from slurmgate.resources.cluster import SlurmCluster, SlurmClusterStatus
 
 
 class ReferenceProblem(Exception):  # noqa: N818 - a state of the world, not an error of ours
@@ -29,8 +30,19 @@ class References(Protocol):
         """An annotation of a namespace, None where it has none."""
 
 
+class Undelivered(Exception):  # noqa: N818 - a state of the world, not an error of ours
+    """Kubernetes could not be told and nobody can say whether it knows; the text says why."""
+
+
+class ClusterOutbox(Protocol):
+    """Tells Kubernetes about clusters."""
+
+    def publish_cluster(self, cluster: SlurmCluster, *, before: SlurmClusterStatus, after: SlurmClusterStatus) -> None:
+        """Show the cluster's status, and post an event for each condition that changed its reason."""
+
+
 class Outbox(Protocol):
-    """Tells Kubernetes."""
+    """Tells Kubernetes about submissions."""
 
     def publish(self, record: Record, events: Sequence[Event]) -> None:
         """Show the record's status and post the events, soon; the latest status wins."""
@@ -38,8 +50,8 @@ class Outbox(Protocol):
     async def fix(self, record: Record) -> bool:
         """Put the finalizer on the object and write the record's status, and wait until both are accepted.
 
-        False: the object is gone, or is being deleted, so that no finalizer can be added any more.
+        False: the object is gone, or is being deleted, so that no finalizer can be added any more. Raises Undelivered.
         """
 
     async def let_go(self, record: Record) -> None:
-        """Write the record's last status if the object is still there, then take the finalizer off."""
+        """Write the record's last status if the object is still there, then take the finalizer off. Raises Undelivered."""

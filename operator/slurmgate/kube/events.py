@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
+from typing import Literal
 
 from slurmgate.kube.addresses import API_VERSION, Address, Target
 from slurmgate.kube.errors import ApiError
@@ -29,13 +29,6 @@ _MESSAGE_BYTES = 1024
 _NAME_LENGTH = 253
 
 _log = logging.getLogger(__name__)
-
-
-class EventType(StrEnum):
-    """What Kubernetes knows."""
-
-    NORMAL = "Normal"
-    WARNING = "Warning"
 
 
 @dataclass(slots=True)
@@ -74,14 +67,14 @@ class EventRecorder:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def record(self, target: Target, kind: EventType, reason: str, message: str) -> None:
+    def post(self, target: Target, *, type: Literal["Normal", "Warning"], reason: str, message: str) -> None:  # noqa: A002
         """Post an event, unless there were too many of this object. Never waits and never fails."""
         if not self._allowed(target.uid):
             self._drop("too many of one object")
             return
         address = Address("events", target.namespace or "default")
         try:
-            self._queue.put_nowait((address, json.dumps(self._event(target, address, kind, reason, message)).encode()))
+            self._queue.put_nowait((address, json.dumps(self._event(target, address, type, reason, message)).encode()))
         except asyncio.QueueFull:
             self._drop("queue full")
 
@@ -98,7 +91,7 @@ class EventRecorder:
         bucket.tokens -= 1
         return True
 
-    def _event(self, target: Target, address: Address, kind: EventType, reason: str, message: str) -> dict[str, object]:
+    def _event(self, target: Target, address: Address, kind: str, reason: str, message: str) -> dict[str, object]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         suffix = f".{time.time_ns():x}"
         return {

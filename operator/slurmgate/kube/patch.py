@@ -1,11 +1,13 @@
 """A patch that changes one life of an object, or nothing.
 
-Patches are JSON patches (RFC 6902) that begin with `test` on the uid and, where asked for, on the resourceVersion. A merge
-patch would not do for status: the API server ignores `metadata.uid` in it there and writes into whatever has the name now.
+Patches are JSON patches (RFC 6902) that begin with `test` on the uid and, where asked for, on more. A merge patch would not do
+for status: the API server ignores `metadata.uid` in it there and writes into whatever has the name now.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from slurmgate.kube.addresses import Target
 from slurmgate.kube.errors import ConflictError, InvalidError, NotFoundError
@@ -24,7 +26,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Not written: the object changed since the resourceVersion that was given."""
+    """Not written: the object is not as it was expected to be."""
 
     current: Json = field(repr=False)
     """The object as it is now."""
@@ -47,17 +49,18 @@ async def replace(
     value: bytes,
     *,
     subresource: str | None = None,
-    resource_version: str | None = None,
+    expected: Mapping[str, Any] | None = None,
 ) -> Written | Conflict | Gone:
     """Set the field at `path` (a JSON pointer) of the object to `value` (JSON), whatever stood there before.
+
+    `expected`: fields of metadata that must be as given (None: absent), or nothing is written.
 
     Raises:
         ApiError: the server refused for another reason, for example the schema.
         UnreachableError: no answer; it may have been written.
     """
-    tests: list[dict[str, str]] = [_test("/metadata/uid", target.uid)]
-    if resource_version:
-        tests.append(_test("/metadata/resourceVersion", resource_version))
+    expected = expected or {}
+    tests = [_test(name, wanted) for name, wanted in {"uid": target.uid, **expected}.items()]
     body = b'%s,{"op":"add","path":"%s","value":%s}]' % (encode(tests)[:-1], path.encode(), value)
     try:
         answer = await api.request(
@@ -70,7 +73,7 @@ async def replace(
         current = await read(api, target)
         if isinstance(current, Gone):
             return current
-        if resource_version and current["metadata"]["resourceVersion"] != resource_version:
+        if any(current["metadata"].get(name) != wanted for name, wanted in expected.items()):
             return Conflict(current)
         raise
     return Written(answer["metadata"]["resourceVersion"])
@@ -85,5 +88,5 @@ async def read(api: ApiSession, target: Target) -> Json | Gone:
     return current if current["metadata"]["uid"] == target.uid else Gone()
 
 
-def _test(path: str, value: str) -> dict[str, str]:
-    return {"op": "test", "path": path, "value": value}
+def _test(name: str, wanted: object) -> dict[str, object]:
+    return {"op": "test", "path": f"/metadata/{name}", "value": wanted}

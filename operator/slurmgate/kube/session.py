@@ -12,7 +12,16 @@ from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, SocketTimeoutError, StreamReader, TCPConnector
+from aiohttp import (
+    ClientError,
+    ClientMiddlewareType,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    SocketTimeoutError,
+    StreamReader,
+    TCPConnector,
+)
 from yarl import URL
 
 from slurmgate.kube.account import ServiceAccount
@@ -65,16 +74,16 @@ class ApiSession:
         await self._pool.close()
         await self._watch_pool.close()
 
-    def lend(self) -> ClientSession:
+    def lend(self, *middlewares: ClientMiddlewareType) -> ClientSession:
         """A client for somebody else (kopf) over the same pool: closing it leaves the pool open."""
-        return self._client(self._pool)
+        return self._client(self._pool, *middlewares)
 
-    def _client(self, pool: TCPConnector) -> ClientSession:
+    def _client(self, pool: TCPConnector, *middlewares: ClientMiddlewareType) -> ClientSession:
         return ClientSession(
             connector=pool,
             connector_owner=False,
             headers={"User-Agent": "slurmgate"},  # also the name in managedFields
-            middlewares=(self._account.authorize,),
+            middlewares=(*middlewares, self._account.authorize),
             timeout=ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
         )
 

@@ -17,7 +17,7 @@ from slurmgate.kube.errors import ApiError, ExpiredError, ForbiddenError, api_er
 from slurmgate.kube.session import ApiSession
 
 _SILENCE = 70.0  # the API server sends a bookmark every minute: beyond that the connection is dead
-_STEADY = 10.0  # a watch that lasted so long was no failure
+_STEADY = 10.0  # a watch that lasted so long did not fail; a refusal that lasted so long is meant
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 5.0
 
@@ -38,29 +38,43 @@ Followed = Content | Unreadable | None
 async def follow(api: ApiSession, kind: Kind, namespace: str, name: str) -> AsyncGenerator[Followed]:
     """What the object contains: at once, and again whenever that changes. Never ends; close it with `aclosing`.
 
-    Once the object was read, an API server that does not answer changes nothing and is only logged; that it refuses (RBAC)
-    is told as `Unreadable`.
+    Once the object was read, an API server that does not answer changes nothing and is only logged. That it refuses (RBAC) is
+    told when it has done so for ten seconds: one that has just started refuses everybody for a moment.
     """
     clock = asyncio.get_running_loop().time
-    pauses = delays(first=_FIRST_PAUSE, most=_LONGEST_PAUSE)
     told: list[Followed] = []  # the last one, if any
+    refused_since: float | None = None
+    async with aclosing(_for_ever(api, kind, Address(kind.plural, namespace), name)) as findings:
+        async for finding in findings:
+            now: Followed
+            if isinstance(finding, ApiError):
+                _log.warning("%s %s/%s cannot be followed: %s", kind, namespace, name, finding)
+                refused_since = (refused_since or clock()) if isinstance(finding, ForbiddenError) else None
+                refused = refused_since is not None and clock() - refused_since >= _STEADY
+                if told and not isinstance(told[0], Unreadable) and not refused:
+                    continue
+                now = Unreadable(f"{kind} {namespace}/{name} cannot be read: {finding.message}")
+            else:
+                now, refused_since = finding, None
+            if told != [now]:
+                told = [now]
+                yield now
+
+
+async def _for_ever(api: ApiSession, kind: Kind, address: Address, name: str) -> AsyncGenerator[Content | ApiError | None]:
+    """The object now and at each event, and what went wrong, with growing pauses after that."""
+    clock = asyncio.get_running_loop().time
+    pauses = delays(first=_FIRST_PAUSE, most=_LONGEST_PAUSE)
     while True:
         began = clock()
-        now: Followed
         try:
-            async with aclosing(_read_and_watch(api, kind, Address(kind.plural, namespace), name)) as versions:
-                async for now in versions:
-                    if told != [now]:
-                        told = [now]
-                        yield now
+            async with aclosing(_read_and_watch(api, kind, address, name)) as versions:
+                async for version in versions:
+                    yield version
         except ExpiredError:
             pass
         except ApiError as error:
-            _log.warning("%s %s/%s cannot be followed: %s", kind, namespace, name, error)
-            now = Unreadable(f"{kind} {namespace}/{name} cannot be read: {error.message}")
-            if told != [now] and (isinstance(error, ForbiddenError) or not told or isinstance(told[0], Unreadable)):
-                told = [now]
-                yield now
+            yield error
         if clock() - began >= _STEADY:
             pauses = delays(first=_FIRST_PAUSE, most=_LONGEST_PAUSE)
         await asyncio.sleep(next(pauses))

@@ -54,7 +54,7 @@ class _Wish:
     status: Status = field(repr=False)
     encoded: bytes = field(repr=False)
     digest: bytes
-    resource_version: str | None
+    expected: Mapping[str, str]
     answer: asyncio.Future[Confirmation] | None
 
     def resolve(self, answer: Confirmation) -> None:
@@ -108,18 +108,13 @@ class StatusWriter:
     def put(self, target: Target, status: Status, *, known: Status | None = None) -> None:
         """Make this the object's status, as soon as can be.
 
-        `known` is the status the object was last seen with; it counts until we have written this object ourselves.
+        `known` is the status that the object was last seen with; it counts as long as we have not written this object.
         """
-        self._wish(target, status, known=known, resource_version=None, answer=None)
+        if status != known or target.uid in self._entries:
+            self._wish(target, status, expected={}, answer=None)
 
     async def confirm(
-        self,
-        target: Target,
-        status: Status,
-        *,
-        known: Status | None = None,
-        resource_version: str | None = None,
-        deadline: float,
+        self, target: Target, status: Status, *, resource_version: str | None = None, deadline: float
     ) -> Confirmation:
         """Make this the object's status and wait up to `deadline` seconds until it is.
 
@@ -127,7 +122,8 @@ class StatusWriter:
         another status is put.
         """
         answer: asyncio.Future[Confirmation] = asyncio.get_running_loop().create_future()
-        self._wish(target, status, known=known, resource_version=resource_version, answer=answer)
+        expected = {"resourceVersion": resource_version} if resource_version else {}
+        self._wish(target, status, expected=expected, answer=answer)
         try:
             async with asyncio.timeout(deadline):
                 return await answer
@@ -144,25 +140,22 @@ class StatusWriter:
         target: Target,
         status: Status,
         *,
-        known: Status | None,
-        resource_version: str | None,
+        expected: Mapping[str, str],
         answer: asyncio.Future[Confirmation] | None,
     ) -> None:
         encoded = encode(status)
         digest = blake2b(encoded, digest_size=16).digest()
         entry = self._entries.setdefault(target.uid, _Entry(target))
-        if entry.accepted is None and known == status:
-            entry.accepted = digest
         if entry.wish:
             entry.wish.resolve(Superseded())
-        entry.wish = _Wish(status, encoded, digest, resource_version, answer)
+        entry.wish = _Wish(status, encoded, digest, expected, answer)
         if not entry.queued:
             self._next(entry)
 
     def _next(self, entry: _Entry) -> None:
         """Queue the object's wish, unless the API has it already."""
         wish = entry.wish
-        if wish and wish.digest == entry.accepted and not wish.resource_version:
+        if wish and wish.digest == entry.accepted and not wish.expected:
             wish.resolve(Written(entry.resource_version))
             wish = entry.wish = None
         entry.queued = wish is not None
@@ -222,9 +215,7 @@ class StatusWriter:
                 self._next(entry)
 
     async def _write(self, target: Target, wish: _Wish) -> Written | Conflict | Gone:
-        outcome = await replace(
-            self._api, target, "/status", wish.encoded, subresource="status", resource_version=wish.resource_version
-        )
+        outcome = await replace(self._api, target, "/status", wish.encoded, subresource="status", expected=wish.expected)
         if isinstance(outcome, Conflict) and outcome.current.get("status") == wish.status:
             # An earlier try got through and only its answer was lost.
             return Written(outcome.current["metadata"]["resourceVersion"])

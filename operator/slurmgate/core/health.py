@@ -1,0 +1,112 @@
+"""Conditions of a SlurmCluster, derived from what its parts last answered."""
+
+from dataclasses import dataclass, replace
+
+from slurmgate.core.outcomes import ClusterFacts, Unavailable
+from slurmgate.core.reasons import Reason
+
+OLDEST_SLURM = (22, 5)
+
+Wanted = tuple[str, bool | None, Reason, str]
+
+_HOST_KEY = {Reason.HOST_KEY_MISMATCH, Reason.CLUSTER_INVALID}
+_LOGIN = {Reason.AUTHENTICATION_FAILED, Reason.KEY_UNAVAILABLE}
+_SSH = _HOST_KEY | _LOGIN | {Reason.CLUSTER_UNREACHABLE}
+
+
+@dataclass(frozen=True, slots=True)
+class MappingHealth:
+    """How the user mapping is."""
+
+    usable: int = 0
+    problems: tuple[str, ...] = ()
+    unreadable: str = ""
+    """Why there is no mapping at all, in words; empty if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is known of a cluster. `facts` stay when the cluster stops answering: they are the last it said."""
+
+    mapping: MappingHealth | None = None
+    configuration: str = ""
+    """Why the SlurmCluster itself cannot be used, in words."""
+    answer: ClusterFacts | Unavailable | None = None
+    facts: ClusterFacts | None = None
+
+    def told(self, answer: ClusterFacts | Unavailable) -> "Health":
+        """The cluster was asked to describe itself."""
+        return replace(self, answer=answer, facts=answer if isinstance(answer, ClusterFacts) else self.facts)
+
+
+def cluster_conditions(health: Health) -> list[Wanted]:
+    """All conditions of a SlurmCluster as (type, value, reason, message); `Ready` sums them up."""
+    conditions = [_mapping(health.mapping), *_connection(health), *_slurm(health)]
+    first_bad = next((each for each in conditions if each[1] is not True and each[0] != "AccountingAvailable"), None)
+    if health.configuration:
+        first_bad = ("Ready", False, Reason.UNREADABLE, health.configuration)
+    if first_bad is None:
+        return [*conditions, ("Ready", True, Reason.AVAILABLE, "")]
+    _, value, reason, message = first_bad
+    # a mapping with some bad entries still serves the others
+    ready = True if reason is Reason.PROBLEMS_FOUND else value
+    return [*conditions, ("Ready", ready, reason, message)]
+
+
+def _mapping(mapping: MappingHealth | None) -> Wanted:
+    if mapping is None:
+        return ("MappingValid", None, Reason.NOT_CHECKED, "")
+    if mapping.unreadable:
+        return ("MappingValid", False, Reason.UNREADABLE, mapping.unreadable)
+    if mapping.problems:
+        return ("MappingValid", False, Reason.PROBLEMS_FOUND, "\n".join(mapping.problems))
+    return ("MappingValid", True, Reason.AVAILABLE, f"{mapping.usable} users")
+
+
+def _connection(health: Health) -> list[Wanted]:
+    """Reachable, HostKeyVerified and Authenticated: the three doors in the order they are passed."""
+    match health.answer:
+        case None:
+            return [(door, None, Reason.NOT_CHECKED, "") for door in ("Reachable", "HostKeyVerified", "Authenticated")]
+        case Unavailable(reason, message) if reason in _SSH:
+            passed = 0 if reason is Reason.CLUSTER_UNREACHABLE else (1 if reason in _HOST_KEY else 2)
+        case _:
+            passed, reason, message = 3, Reason.AVAILABLE, ""
+    doors = []
+    for number, door in enumerate(("Reachable", "HostKeyVerified", "Authenticated")):
+        if number < passed:
+            doors.append((door, True, Reason.AVAILABLE, ""))
+        elif number == passed:
+            doors.append((door, False, reason, message))
+        else:
+            doors.append((door, None, Reason.NOT_CHECKED, ""))
+    return doors
+
+
+def _slurm(health: Health) -> list[Wanted]:
+    match health.answer:
+        case ClusterFacts() as facts:
+            old = _version(facts.slurm_version) < OLDEST_SLURM
+            return [
+                ("ControllerUp", True, Reason.AVAILABLE, ""),
+                ("AccountingAvailable", facts.accounting, Reason.AVAILABLE, "")
+                if facts.accounting
+                else ("AccountingAvailable", False, Reason.NO_ACCOUNTING, Reason.NO_ACCOUNTING.sentence),
+                ("VersionSupported", False, Reason.VERSION_TOO_OLD, f"Slurm {facts.slurm_version}")
+                if old
+                else ("VersionSupported", True, Reason.AVAILABLE, f"Slurm {facts.slurm_version}"),
+            ]
+        case Unavailable(reason, message) if reason not in _SSH:
+            first = ("ControllerUp", False, reason, message)
+        case _:
+            first = ("ControllerUp", None, Reason.NOT_CHECKED, "")
+    return [
+        first,
+        ("AccountingAvailable", None, Reason.NOT_CHECKED, ""),
+        ("VersionSupported", None, Reason.NOT_CHECKED, ""),
+    ]
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """`22.05.8` as (22, 5, 8); what is no number counts as new enough."""
+    return tuple(int(part) if part.isdigit() else 99 for part in text.split(".")[:3])

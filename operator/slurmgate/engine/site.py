@@ -1,0 +1,257 @@
+"""One SlurmCluster as it is configured now: who is who there, how it is reached, and how it is."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
+
+from slurmgate.core.conditions import set_conditions
+from slurmgate.core.health import Health, MappingHealth, cluster_conditions
+from slurmgate.core.outcomes import ClusterFacts, NotNow, Observation, Refused, Unavailable
+from slurmgate.core.reasons import Reason
+from slurmgate.engine.ports import ClusterOutbox, ReferenceProblem, References
+from slurmgate.identity.mapping import NotMapped
+from slurmgate.identity.source import MappingFile
+from slurmgate.kube.content import Content, Kind
+from slurmgate.kube.watch import Followed, Unreadable
+from slurmgate.resources.cluster import KnownHosts, PartitionStatus, SlurmCluster, SlurmClusterSpec
+from slurmgate.slurm.cli import CliGateway
+from slurmgate.slurm.gateway import Gateway
+from slurmgate.ssh.credentials import KeyUnavailable, PrivateKey
+from slurmgate.ssh.endpoint import Endpoint, Host
+from slurmgate.ssh.runner import Runner
+from slurmgate.telemetry.metrics import Metrics
+
+HEALTHY_SECONDS = 60.0
+ILL_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+Follow = Callable[[Kind, str], AsyncGenerator[Followed]]
+"""Follows a ConfigMap or Secret of the operator's namespace by name."""
+
+
+class Site:
+    """A configured cluster. `run` keeps it up to date; everything else answers at once from what is known."""
+
+    def __init__(
+        self,
+        cluster: SlurmCluster,
+        *,
+        follow: Follow,
+        references: References,
+        outbox: ClusterOutbox,
+        metrics: Metrics,
+        wake: Callable[[], None],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.spec: SlurmClusterSpec = cluster.spec
+        self._cluster = cluster
+        self._follow = follow
+        self._references = references
+        self._outbox = outbox
+        self._metrics = metrics
+        self._wake = wake
+        self._clock = clock
+        self._status = cluster.status
+        self._health = Health()
+        self._mapping = MappingFile(self._read_key)
+        self._runner = self._new_runner(cluster.spec.ssh.known_hosts.inline or "")
+        self._news = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """The SlurmCluster's name."""
+        return self._cluster.metadata.name
+
+    def describes(self, cluster: SlurmCluster) -> bool:
+        """Whether this is the site of that very resource, in that very version of its spec."""
+        mine, other = self._cluster.metadata, cluster.metadata
+        return (mine.uid, mine.generation) == (other.uid, other.generation)
+
+    # What the worker asks ----------------------------------------------------------------------------------------
+
+    @property
+    def gateway(self) -> Gateway:
+        """The cluster itself."""
+        return self._gateway
+
+    @property
+    def keeps_accounting(self) -> bool:
+        """Whether there is a slurmdbd at all. Assumed until the cluster has said otherwise."""
+        return self._health.facts is None or self._health.facts.accounting
+
+    def user_of(self, owner: str) -> str | Refused | NotNow:
+        """The Slurm user that an owner is."""
+        if self._health.mapping is None or self._health.mapping.unreadable:
+            why = self._health.mapping.unreadable if self._health.mapping else "it is still being read"
+            return NotNow(Reason.MAPPING_NOT_LOADED, f"The user mapping of SlurmCluster {self.name} is not there: {why}.")
+        match self._mapping.resolve(owner):
+            case NotMapped(message):
+                return Refused(Reason.USER_NOT_MAPPED, f"spec.owner: {message}")
+            case identity:
+                return identity.user
+
+    def askers(self, users: Collection[str]) -> list[tuple[str, frozenset[str]]]:
+        """Who has to ask Slurm to hear of the jobs of all these users: (asker, users whose jobs the answer covers)."""
+        service = self.spec.ssh.service_user
+        if service:
+            return [(service.name, frozenset(users))]
+        if self._health.facts and not self._health.facts.hides_jobs:
+            return [(min(users), frozenset(users))] if users else []
+        return [(user, frozenset({user})) for user in sorted(users)]
+
+    def note(self, source: str, answer: Observation) -> None:
+        """What a look at the queue or the accounting said about the cluster itself."""
+        if isinstance(answer, Unavailable):
+            _log.warning("%s did not answer: %s", source, answer.message, extra={"cluster": self.name})
+            self._news.set()  # find out at once what is wrong
+
+    # What keeps it up to date ------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Follow mapping and host keys and look after the cluster's health, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follow_mapping(), name=f"{self.name}-mapping")
+                tasks.create_task(self._follow_known_hosts(self.spec.ssh.known_hosts), name=f"{self.name}-known-hosts")
+                tasks.create_task(self._look_after(), name=f"{self.name}-health")
+        finally:
+            await self._runner.close()
+
+    async def _follow_mapping(self) -> None:
+        source = self.spec.identity.mapping
+        kind, name = (Kind.CONFIG_MAP, source.config_map) if source.config_map else (Kind.SECRET, source.secret)
+        inline_keys = kind is Kind.SECRET or source.allow_inline_keys_in_config_map
+        async with aclosing(self._follow(kind, name or "")) as versions:
+            async for version in versions:
+                text = _text(version, kind, name or "", source.key)
+                if isinstance(text, Unreadable):
+                    self._now(replace(self._health, mapping=MappingHealth(unreadable=text.message)))
+                    continue
+                changed = self._mapping.load(text, inline_keys=inline_keys)
+                for user in changed:
+                    await self._runner.forget(user)
+                mapping = self._mapping.mapping
+                self._now(
+                    replace(
+                        self._health,
+                        mapping=MappingHealth(len(mapping.entries), tuple(str(problem) for problem in mapping.problems)),
+                    )
+                )
+                self._wake()
+                self._news.set()
+
+    async def _follow_known_hosts(self, source: KnownHosts) -> None:
+        reference = source.config_map_key_ref or source.secret_key_ref
+        if reference is None:
+            return
+        kind = Kind.CONFIG_MAP if source.config_map_key_ref else Kind.SECRET
+        async with aclosing(self._follow(kind, reference.name)) as versions:
+            async for version in versions:
+                text = _text(version, kind, reference.name, reference.key)
+                problem = text.message if isinstance(text, Unreadable) else ""
+                before, self._runner = self._runner, self._new_runner("" if isinstance(text, Unreadable) else text)
+                self._now(replace(self._health, configuration=problem))
+                self._wake()
+                self._news.set()
+                await before.close()
+
+    async def _look_after(self) -> None:
+        while True:
+            self._news.clear()
+            user = self._examiner()
+            if user is not None:
+                answer = await self._gateway.describe(user)
+                self._now(self._health.told(answer))
+                self._metrics.cluster_up.labels(self.name).set(isinstance(answer, ClusterFacts))
+            healthy = isinstance(self._health.answer, ClusterFacts)
+            try:
+                async with asyncio.timeout(HEALTHY_SECONDS if healthy else ILL_SECONDS):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+            await asyncio.sleep(1)  # news come in bursts
+
+    def _examiner(self) -> str | None:
+        service = self.spec.ssh.service_user
+        if service:
+            return service.name
+        return next((entry.mapped_user for entry in self._mapping.mapping.entries), None)
+
+    def _now(self, health: Health) -> None:
+        """Remember the health, and show it if it says anything new."""
+        self._health = health
+        facts, mapping = health.facts, health.mapping
+        status = self._status.model_copy(
+            update={
+                "slurm_version": facts.slurm_version if facts else None,
+                "cluster_name": facts.cluster_name if facts else None,
+                "mapped_users": mapping.usable if mapping else None,
+                "partitions": tuple(
+                    PartitionStatus(name=each.name, state=each.state, nodes=each.nodes, cpus=each.cpus, gpus=each.gpus)
+                    for each in (facts.partitions if facts else ())
+                ),
+                "conditions": set_conditions(
+                    self._status.conditions,
+                    cluster_conditions(health),
+                    generation=self._cluster.metadata.generation,
+                    now=self._clock(),
+                ),
+                "observed_generation": self._cluster.metadata.generation,
+            }
+        )
+        if status != self._status:
+            self._outbox.publish_cluster(self._cluster, before=self._status, after=status)
+            self._status = status
+
+    # Logging in --------------------------------------------------------------------------------------------------
+
+    def _new_runner(self, known_hosts: str) -> Runner:
+        ssh = self.spec.ssh
+        endpoint = Endpoint(
+            name=self.name,
+            hosts=tuple(Host(node.host, node.port) for node in ssh.hosts),
+            known_hosts=known_hosts,
+            connections_per_user=ssh.connections_per_user,
+            sessions_per_connection=ssh.sessions_per_connection,
+        )
+        runner = Runner(endpoint, self)
+        self._gateway = CliGateway(runner, self.spec)
+        return runner
+
+    async def private_key(self, user: str) -> PrivateKey:
+        """The key of a user: the service user's from its own Secret, everybody else's from the mapping."""
+        service = self.spec.ssh.service_user
+        if service and service.name == user:
+            reference = service.private_key_secret_ref
+            return PrivateKey.parse(await self._read_key(reference.name, reference.key))
+        return await self._mapping.private_key(user)
+
+    async def _read_key(self, name: str, key: str) -> bytes:
+        try:
+            return await self._references.of_operator("Secret", name, key)
+        except ReferenceProblem as problem:
+            raise KeyUnavailable(str(problem)) from None
+
+
+def _text(version: Followed, kind: Kind, name: str, key: str) -> str | Unreadable:
+    match version:
+        case Content() if key in version.data:
+            return version.data[key].decode(errors="replace")
+        case Content():
+            return Unreadable(f"{kind} {name} has no key {key!r}")
+        case None:
+            return Unreadable(f"{kind} {name} does not exist in the operator's namespace")
+        case _:
+            return version
+
+
+class SiteFactory(Protocol):
+    """Opens sites."""
+
+    def __call__(self, cluster: SlurmCluster, *, wake: Callable[[], None]) -> Site:
+        """A site of this cluster; `wake` is called when what waits for it should be looked at again."""

@@ -1,0 +1,154 @@
+"""From a submission and what it refers to, to the package that travels to the cluster. Pure: the same input, the same package."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+
+from slurmgate.core.outcomes import Admission, Refused
+from slurmgate.core.reasons import Reason
+from slurmgate.resources.cluster import SlurmClusterSpec
+from slurmgate.resources.submission import (
+    MAX_FILES_BYTES,
+    JobSubmissionSpec,
+    Launch,
+    LaunchMode,
+)
+from slurmgate.slurm import options
+from slurmgate.slurm import script as scripts
+from slurmgate.slurm.gateway import File, Package
+
+TOKEN = re.compile(r"[0-9A-Za-z-]{1,36}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_STEERING = re.compile(
+    r"(SLURM_|SBATCH_|SRUN_|SALLOC_|LD_|BASH_)|"
+    r"(ENV|IFS|SHELLOPTS|BASHOPTS|PPID|UID|EUID|GROUPS|PWD|OLDPWD|OPTIND|OPTARG|PS4|RANDOM|SRANDOM|SECONDS|LINENO|DIRSTACK|FUNCNAME|"
+    r"HISTCMD|EPOCHSECONDS|EPOCHREALTIME|COMP_WORDBREAKS|PIPESTATUS|POSIXLY_CORRECT|_)$"
+)
+"""Names that steer Slurm, the loader or the shell that runs sbatch, or that a shell sets or protects itself."""
+
+
+def prepare(
+    spec: JobSubmissionSpec,
+    *,
+    namespace: str,
+    name: str,
+    token: str,
+    user: str,
+    script: bytes,
+    files: Sequence[File],
+    environment: Sequence[tuple[str, str]],
+    held: bool,
+    cluster: SlurmClusterSpec,
+) -> tuple[Admission, Package] | Refused:
+    """Check everything and put it together.
+
+    Args:
+        spec: What is asked for.
+        namespace: The submission's namespace.
+        name: Its name.
+        token: Its uid.
+        user: The Slurm user it runs as.
+        script: The script, wherever it came from.
+        files: The supporting files, references resolved.
+        environment: Names and values, references resolved.
+        held: Whether the job is submitted on hold.
+        cluster: Policy, defaults and paths of the cluster.
+    """
+    if not TOKEN.fullmatch(token):
+        return Refused(Reason.INVALID_SPEC, f"metadata.uid: {token!r} cannot be used as a token")
+    kept = f"{name}.sh" if spec.write_submission_files else None
+    launch = _launch(spec.launch, cluster.defaults.launch)
+    if refused := _environment(environment) or _files(files, kept=kept) or scripts.check(script, launch.mode):
+        return refused
+    try:
+        directives = options.directives(script, allowed=cluster.allow_options)
+    except options.NotUnderstoodError as error:
+        return Refused(Reason.OPTION_NOT_ALLOWED, str(error))
+    resolved = options.resolve(
+        spec,
+        directives,
+        token=token,
+        name=name,
+        held=held,
+        defaults=cluster.defaults,
+        allow=cluster.allow_options,
+        deny=cluster.deny_options,
+    )
+    if isinstance(resolved, Refused):
+        return resolved
+    decided = scripts.decide(launch, script, directives, resolved.names)
+    batch = None
+    if decided.mode is LaunchMode.SRUN:
+        if refused := scripts.check(script, decided.mode):
+            return refused
+        batch = scripts.wrap(script, token=token, srun=cluster.commands.srun, arguments=launch.srun_arguments)
+    directory = spec.execution_directory or fill(
+        cluster.defaults.working_directory, namespace=namespace, name=name, uid=token[:8], user=user
+    )
+    output, error = (
+        options.output_path(pattern, name=resolved.job_name, user=user, chdir=resolved.chdir)
+        for pattern in (resolved.output, resolved.error or resolved.output)
+    )
+    admission = Admission(
+        user=user,
+        directory=directory,
+        script_sha256=hashlib.sha256(script).hexdigest(),
+        arguments=resolved.arguments,
+        launch=decided,
+        stdout=output,
+        stderr=error,
+        array=resolved.array,
+        held=held,
+    )
+    package = Package(
+        token=token,
+        name=name,
+        directory=directory,
+        script=script,
+        batch=batch,
+        arguments=resolved.arguments,
+        environment=tuple(environment),
+        files=tuple(files),
+        keep_script=spec.write_submission_files,
+    )
+    return admission, package
+
+
+def fill(template: str, **values: str) -> str:
+    """A directory template with `{name}` and the like filled in; other braces stay."""
+    return re.sub(r"\{(" + "|".join(values) + r")\}", lambda match: values[match[1]], template)
+
+
+def _launch(wanted: Launch | None, default: Launch) -> Launch:
+    """The submission's mode over the cluster's; arguments belong to the mode they were given with."""
+    if wanted is None or (wanted.mode is None and not wanted.srun_arguments):
+        return default
+    return Launch(mode=wanted.mode or default.mode, srun_arguments=wanted.srun_arguments or default.srun_arguments)
+
+
+def _environment(variables: Iterable[tuple[str, str]]) -> Refused | None:
+    for name, value in variables:
+        if not _VARIABLE.fullmatch(name) or _STEERING.match(name):
+            return Refused(Reason.INVALID_SPEC, f"spec.environment: {name} steers Slurm, the shell or the loader")
+        if "\0" in value:
+            return Refused(Reason.INVALID_SPEC, f"spec.environment: the value of {name} contains a NUL byte")
+    return None
+
+
+def _files(files: Sequence[File], *, kept: str | None) -> Refused | None:
+    names: set[str] = set()
+    for file in files:
+        parts = file.name.split("/")
+        if _CONTROL.search(file.name) or not {"", ".", ".."}.isdisjoint(parts) or parts[0] == ".slurmgate":
+            return Refused(Reason.INVALID_SPEC, f"spec.files: '{file.name}' is no name below the execution directory")
+        if file.name in names or file.name == kept:
+            return Refused(Reason.INVALID_SPEC, f"spec.files: there are two files '{file.name}'")
+        names.add(file.name)
+    for name in names:
+        if not names.isdisjoint(name[:index] for index, character in enumerate(name) if character == "/"):
+            return Refused(Reason.INVALID_SPEC, f"spec.files: '{name}' lies below another file")
+    total = sum(len(file.content) for file in files)
+    if total > MAX_FILES_BYTES:
+        return Refused(Reason.INVALID_SPEC, f"spec.files: {total} bytes in all; the most is {MAX_FILES_BYTES}")
+    return None

@@ -1,0 +1,235 @@
+"""Rows of squeue and sacct, read into tasks. Nothing here raises: a row that makes no sense is left out and counted.
+
+Times are asked for as seconds since 1970 (SLURM_TIME_FORMAT=%s): in their usual form both programs print the login node's local
+time without its zone. Text that people choose could contain separators and even line ends, so squeue prints of the comment only
+as much as a token needs, last in the row, and sacct gets a separator that nobody can guess.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from slurmgate.core.outcomes import Partition, Task
+from slurmgate.slurm.options import TOKEN_PREFIX
+
+_QUEUE_FIELDS = (
+    "JobArrayID",
+    "State",
+    "Reason",
+    "UserName",
+    "Partition",
+    "NodeList",
+    "SubmitTime",
+    "StartTime",
+    "EndTime",
+    "RestartCnt",
+)
+_COMMENT_WIDTH = len(TOKEN_PREFIX) + 36
+QUEUE_FORMAT = ",".join(f"{field}:0|" for field in _QUEUE_FIELDS) + f",Comment:{_COMMENT_WIDTH}"
+"""For `squeue -O`: a width of 0 is no limit (print_job_from_format in all versions)."""
+EXIT_CODE_FORMAT = "JobArrayID:0|,exit_code:0"
+
+_ACCOUNT_FIELDS = (
+    "JobID",
+    "State",
+    "ExitCode",
+    "DerivedExitCode",
+    "Submit",
+    "Start",
+    "End",
+    "ElapsedRaw",
+    "TotalCPU",
+    "MaxRSS",
+    "User",
+    "Partition",
+    "NodeList",
+    "Reason",
+    "SubmitLine",
+    "Comment",
+)
+ACCOUNT_FORMAT = ",".join(_ACCOUNT_FIELDS)
+
+_ID = re.compile(r"([0-9]+)(?:_\[?([0-9][0-9,:-]*)(?:%[0-9]+)?\]?|(\+[0-9]+))?")
+_TOKEN = re.compile(rf"{TOKEN_PREFIX}([0-9A-Za-z-]+)")
+_NOT_STARTED = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"})
+_NOT_ENDED = _NOT_STARTED | {"RUNNING", "CONFIGURING", "SUSPENDED", "RESIZING", "SIGNALING", "STOPPED", "COMPLETING"}
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What was understood, by job id, and how many rows were not."""
+
+    tasks: dict[str, tuple[Task, ...]]
+    skipped: int = 0
+
+
+def queue(lines: Iterable[str]) -> Rows:
+    """Rows of `squeue -O QUEUE_FORMAT`."""
+    return _read(lines, _queue_row)
+
+
+def account(lines: Iterable[str], *, separator: str) -> Rows:
+    """Rows of `sacct -P -D --delimiter=separator -o ACCOUNT_FORMAT`, jobs and steps.
+
+    A requeued job has several records: the last one counts, and tells how many there were before it.
+    """
+    tasks: dict[tuple[str, str | None], Task] = {}
+    skipped = 0
+    for line in lines:
+        cells = line.split(separator)
+        if len(cells) != len(_ACCOUNT_FIELDS):
+            skipped += 1
+            continue
+        row = dict(zip(_ACCOUNT_FIELDS, cells, strict=True))
+        job, _, step = row["JobID"].partition(".")
+        match = _ID.fullmatch(job)
+        if match is None:
+            skipped += 1
+        elif step:
+            _add_step(tasks, (match[1], match[2] or match[3]), row)
+        else:
+            _add_record(tasks, _account_row(match, row))
+    return Rows(_by_job(tasks.values()), skipped)
+
+
+def _add_record(tasks: dict[tuple[str, str | None], Task], task: Task) -> None:
+    """A record of the same job run again counts as a restart; one of an older job with the same id gives way."""
+    before = tasks.get((task.job_id, task.index))
+    if before is not None:
+        same = before.token == task.token and before.user == task.user
+        task = replace(task, restarts=(before.restarts or 0) + 1) if same else task
+    tasks[task.job_id, task.index] = task
+
+
+def _add_step(tasks: dict[tuple[str, str | None], Task], key: tuple[str, str | None], row: dict[str, str]) -> None:
+    memory = size(row["MaxRSS"])
+    if key in tasks and memory is not None:
+        tasks[key] = replace(tasks[key], max_rss_bytes=max(memory, tasks[key].max_rss_bytes or 0))
+
+
+def _read(lines: Iterable[str], parse: Callable[[str], Task | None]) -> Rows:
+    tasks = [parse(line) for line in lines]
+    understood = [task for task in tasks if task is not None]
+    return Rows(_by_job(understood), len(tasks) - len(understood))
+
+
+def _by_job(tasks: Iterable[Task]) -> dict[str, tuple[Task, ...]]:
+    jobs: dict[str, tuple[Task, ...]] = {}
+    for task in tasks:
+        jobs[task.job_id] = (*jobs.get(task.job_id, ()), task)
+    return jobs
+
+
+def _queue_row(line: str) -> Task | None:
+    cells = line.split("|", len(_QUEUE_FIELDS))
+    match = _ID.fullmatch(cells[0])
+    if match is None or len(cells) != len(_QUEUE_FIELDS) + 1:
+        return None
+    row = dict(zip(_QUEUE_FIELDS, cells, strict=False))
+    state = _state(row["State"])
+    return Task(
+        job_id=match[1],
+        index=match[2] or match[3],
+        state=state,
+        reason=row["Reason"] or None,
+        user=row["UserName"] or None,
+        token=_token(cells[-1]),
+        submit_time=time(row["SubmitTime"]),
+        start_time=None if state in _NOT_STARTED else time(row["StartTime"]),
+        end_time=None if state in _NOT_ENDED else time(row["EndTime"]),
+        partition=row["Partition"] or None,
+        nodes=row["NodeList"] or None,
+        restarts=int(row["RestartCnt"]) if row["RestartCnt"].isdigit() else None,
+    )
+
+
+def _account_row(match: re.Match[str], row: dict[str, str]) -> Task:
+    state = _state(row["State"])
+    code, signal = exit_code(row["ExitCode"])
+    derived, _ = exit_code(row["DerivedExitCode"])
+    if code is not None and derived == code + 128:
+        code = derived  # up to 25.11 sacct takes 128 off the job's code, but not off the highest code of its steps
+    return Task(
+        job_id=match[1],
+        index=match[2] or match[3],
+        state=state,
+        reason=row["Reason"] or None,
+        exit_code=code,
+        signal=signal,
+        user=row["User"] or None,
+        token=_token(row["SubmitLine"]) or _token(row["Comment"]),
+        submit_time=time(row["Submit"]),
+        start_time=time(row["Start"]),
+        end_time=time(row["End"]),
+        partition=row["Partition"] or None,
+        nodes=None if row["NodeList"] in {"", "None assigned"} else row["NodeList"],
+        restarts=0,
+        elapsed_seconds=int(row["ElapsedRaw"]) if row["ElapsedRaw"].isdigit() else None,
+        cpu_seconds=duration(row["TotalCPU"]),
+    )
+
+
+def exit_codes(lines: Iterable[str]) -> dict[tuple[str, str | None], int]:
+    """Exit codes in full, from rows of `squeue -O EXIT_CODE_FORMAT`."""
+    codes: dict[tuple[str, str | None], int] = {}
+    for line in lines:
+        job, _, cell = line.partition("|")
+        match = _ID.fullmatch(job)
+        code, signal = exit_code(cell.strip())
+        if match is not None and code is not None and not signal:
+            codes[match[1], match[2] or match[3]] = code
+    return codes
+
+
+def exit_code(text: str) -> tuple[int | None, int | None]:
+    """Exit code and signal, from `3:0`, or from a wait status as squeue of 22.05 prints it."""
+    if text.isascii() and text.isdigit():
+        status = int(text)
+        return (status >> 8 & 0xFF, status & 0x7F)
+    match = re.fullmatch(r"([0-9]{1,10}):([0-9]{1,10})", text)
+    return (int(match[1]), int(match[2])) if match else (None, None)
+
+
+def _state(text: str) -> str:
+    return text.split(" ", 1)[0].rstrip("+") or "UNKNOWN"
+
+
+def _token(text: str) -> str | None:
+    match = _TOKEN.search(text)
+    return match[1] if match else None
+
+
+def time(text: str) -> datetime | None:
+    """Seconds since 1970 as a time; None for `Unknown`, `N/A` and the like."""
+    return datetime.fromtimestamp(int(text), UTC) if re.fullmatch(r"[1-9][0-9]{0,10}", text) else None
+
+
+def duration(text: str) -> float | None:
+    """Seconds, from `[days-[hours:]]minutes:seconds[.fraction]`."""
+    match = re.fullmatch(r"(?:(?:([0-9]{1,9})-)?([0-9]{1,9}):)?([0-9]{1,9}):([0-9]{1,9}(?:\.[0-9]{1,9})?)", text)
+    if match is None:
+        return None
+    days, hours, minutes, seconds = match.groups(default="0")
+    return (int(days) * 24 + int(hours)) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def size(text: str) -> int | None:
+    """Bytes, from `1234K`."""
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)([KMGTP]?)", text)
+    return int(float(match[1]) * _UNITS[match[2]]) if match else None
+
+
+def partitions(lines: Iterable[str]) -> tuple[Partition, ...]:
+    """Partitions, from rows of `sinfo -e -o '%R|%a|%D|%c|%G'`: one row for each kind of node."""
+    found: dict[str, Partition] = {}
+    for line in lines:
+        name, *cells = line.split("|")
+        if len(cells) != 4 or not (cells[1].isdigit() and cells[2].isdigit()):  # noqa: PLR2004
+            continue
+        state, nodes, cpus = cells[0], int(cells[1]), int(cells[2])
+        gpus = sum(int(count) for count in re.findall(r"\bgpu(?::[^,:(]+)?:([0-9]{1,9})", cells[3]))
+        old = found.get(name, Partition(name, state, 0, 0, 0))
+        found[name] = Partition(name, state, old.nodes + nodes, old.cpus + nodes * cpus, old.gpus + nodes * gpus)
+    return tuple(found.values())

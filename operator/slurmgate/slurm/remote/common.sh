@@ -1,0 +1,28 @@
+# Put in front of every program that runs on a login node. POSIX sh; its environment is the person's, and goes on to sbatch,
+# so nothing is exported. Answers stand between two sentinel lines, for shells' start files may print what they like.
+begin() { printf '\nSLURMGATE-BEGIN\n'; }
+end() {
+    printf 'SLURMGATE-END\n'
+    exit 0
+}
+tell() { printf '%s=%s\n' "$1" "$2"; }
+tell_file() { tell "$1" "$(tail -c 16384 "$2" 2>/dev/null | base64 | tr -d '\n')"; }
+answer() { # key=value...
+    begin
+    printf '%s\n' "$@"
+    end
+}
+fail() { # the words of what went wrong
+    cat >/dev/null
+    begin
+    tell trouble "$(printf '%s' "$1" | base64 | tr -d '\n')"
+    end
+}
+read_place() { # token and directory, the first two lines of stdin; sets directory and state
+    IFS= read -r token && IFS= read -r directory || exit 1
+    case $directory in
+    '~') directory=$HOME ;;
+    '~/'*) directory=$HOME/${directory#'~/'} ;;
+    esac
+    state=${directory%/}/.slurmgate/$token
+}

@@ -1,0 +1,16 @@
+# Says what the marker of a submission knows. stdin: token, directory.
+read_place
+number=0
+while [ -d "$state/attempt.$((number + 1))" ]; do number=$((number + 1)); done
+attempt=$state/attempt.$number
+begin
+tell attempt "$number"
+tell now "$(date +%s)"
+if [ "$number" -gt 0 ]; then
+    tell started "$(cat "$attempt/started" 2>/dev/null)"
+    [ ! -e "$attempt/failed" ] || tell failed yes
+    tell rc "$(cat "$attempt/rc" 2>/dev/null)"
+    tell_file out "$attempt/out"
+    tell_file err "$attempt/err"
+fi
+end

@@ -1,0 +1,57 @@
+# Puts a package into its place, so that submit.sh finds all of it or nothing.
+# stdin: token, directory, name, whether a copy of the script is kept, digest of the package; then a tar archive of it.
+read_place
+IFS= read -r name && IFS= read -r keep && IFS= read -r digest || exit 1
+words=$(mkdir -p -- "$directory/.slurmgate" 2>&1 && chmod 700 -- "$directory/.slurmgate" 2>&1) || fail "$words"
+directory=$(cd -P -- "$directory" && pwd -P) || fail "$directory: cannot be entered"
+[ -w "$directory" ] || fail "$directory: Permission denied"
+state=${directory%/}/.slurmgate/$token
+staged() {
+    cat >/dev/null
+    answer "directory=$directory"
+}
+sent() { for attempt in "$1"/attempt.*; do [ -d "$attempt" ] && return 0; done; return 1; }
+
+[ "$(cat "$state/complete" 2>/dev/null)" != "$digest" ] || staged
+sent "$state" && staged
+
+rm -rf "$state".new.* "$state".old.*
+new=$state.new.$$
+undo() {
+    rm -rf "$new"
+    fail "$1"
+}
+words=$(mkdir -m 700 "$new" 2>&1 && tar -xmf - -C "$new" 2>&1) || undo "$words"
+[ "$(cat "$new/complete" 2>/dev/null)" = "$digest" ] || undo "the package did not arrive whole"
+
+place() { # file, path below the directory: never through a symbolic link
+    target=$directory rest=$2
+    while case $rest in */*) ;; *) false ;; esac do
+        target=$target/${rest%%/*} rest=${rest#*/}
+        [ ! -L "$target" ] || undo "$target: is a symbolic link, files are not placed through it"
+        [ -d "$target" ] || words=$(mkdir "$target" 2>&1) || undo "$words"
+    done
+    target=$target/$rest
+    [ -L "$target" ] || [ ! -d "$target" ] || undo "$target: Is a directory"
+    words=$(mv -fT -- "$1" "$target" 2>&1) || undo "$words"
+}
+if [ -d "$new/files" ]; then
+    (cd "$new/files" && find . -type f) >"$new/list" || undo "the files could not be listed"
+    while IFS= read -r file; do place "$new/files/$file" "${file#./}"; done <"$new/list"
+    rm -rf "$new/files" "$new/list"
+fi
+if [ "$keep" = yes ]; then
+    kept=$name.sh # somebody else's file of this name stays as it is
+    [ ! -e "$directory/$kept" ] || cmp -s "$new/script" "$directory/$kept" || kept=$name-${token%%-*}.sh
+    words=$(cp -p "$new/script" "$new/kept" 2>&1) || undo "$words"
+    place "$new/kept" "$kept"
+fi
+if [ -e "$state" ]; then # staged before with other content, and not sent
+    mv -T "$state" "$state.old.$$" 2>/dev/null
+    if sent "$state.old.$$"; then
+        mv -T "$state.old.$$" "$state" && rm -rf "$new" && staged
+    fi
+    rm -rf "$state.old.$$"
+fi
+words=$(mv -T "$new" "$state" 2>&1) || undo "$words"
+staged

@@ -1,0 +1,37 @@
+# Runs sbatch for a staged package, once. stdin: token, directory, seconds that sbatch may take.
+# mkdir is atomic, also on shared file systems: who makes attempt.N may run sbatch. Its answer goes into files there, so that it is
+# not lost with the connection. attempt.N+1 is made only when attempt.N certainly gave no job (`failed`).
+read_place
+IFS= read -r seconds || exit 1
+cd -- "$directory" 2>/dev/null && [ -e "$state/complete" ] || answer verdict=unstaged
+number=1
+while [ -d "$state/attempt.$number" ]; do
+    [ -e "$state/attempt.$number/failed" ] || answer verdict=marked
+    number=$((number + 1))
+done
+attempt=$state/attempt.$number
+words=$(mkdir "$attempt" 2>&1) || {
+    [ ! -d "$attempt" ] || answer verdict=marked
+    fail "$words"
+}
+date +%s >"$attempt/started" && [ -s "$attempt/started" ] && : >"$attempt/out" && : >"$attempt/err" || {
+    rm -rf "$attempt"
+    fail "$attempt: No space left on device"
+}
+timeout -k 5 "$seconds" /bin/sh "$state/submit" "$state" >"$attempt/out" 2>"$attempt/err" </dev/null
+rc=$?
+# Words after which slurmctld may have the job all the same. 124 and above: timed out, or killed.
+uncertain='timed out|zero bytes|(send|receive|shutdown) failure|unexpected message|insane message|header lengths|unpack|unspecified error|connection (reset|forced)|would block'
+if [ "$rc" -eq 0 ]; then
+    rm -f "$state/environment"
+elif [ "$rc" -eq 255 ] || [ "$rc" -lt 124 ] && [ -s "$attempt/err" ] && ! grep -Eiq "$uncertain" "$attempt/err"; then
+    : >"$attempt/failed"
+fi
+echo "$rc" >"$attempt/rc.new" && mv "$attempt/rc.new" "$attempt/rc"
+begin
+tell verdict ran
+tell rc "$rc"
+[ ! -e "$attempt/failed" ] || tell failed yes
+tell_file out "$attempt/out"
+tell_file err "$attempt/err"
+end

@@ -1,0 +1,194 @@
+"""Install, upgrade and uninstall on a real API server (of its own: the definitions are for the whole cluster)."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bed import life
+from bed.life import Bed
+from tests.chart.support import CHART, Helm, one
+
+pytestmark = [pytest.mark.bed, pytest.mark.slow]
+
+NAMESPACE = "slurmgate-system"
+SPEC: dict[str, Any] = {
+    "ssh": {"hosts": [{"host": "login"}], "knownHosts": {"inline": "login ssh-ed25519 AAAA"}},
+    "identity": {"mapping": {"configMap": "slurmgate-mapping"}},
+}
+SUBMISSION = {
+    "apiVersion": "slurmgate.dev/v1alpha1",
+    "kind": "JobSubmission",
+    "metadata": {"name": "precious", "namespace": "physics"},
+    "spec": {"clusterRef": {"name": "hpc"}, "owner": "ada@example.com", "script": {"inline": "#!/bin/sh\nhostname\n"}},
+}
+
+
+@pytest.fixture(scope="module")
+def bed() -> Iterator[Bed]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("BED_KUBECONFIG", raising=False)  # whatever cluster that is, it is not ours to install things on
+        bed = life.up(f"chart-{os.getpid()}", slurm=False)
+        yield bed
+        bed.down()
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release of the chart, and what it leaves in the cluster."""
+
+    helm: Helm
+    bed: Bed
+
+    def do(self, verb: str, *arguments: str | Path, values: dict[str, Any] | None = None, fails: bool = False) -> str:
+        where = [f"--kubeconfig={self.bed.kubernetes.kubeconfig}", f"--namespace={NAMESPACE}"]
+        done = self.helm.run(verb, *arguments, *where, values=values)
+        assert (done.returncode != 0) is fails, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def names(self, kind: str) -> set[str]:
+        return {item["metadata"]["name"] for item in self.get(kind, "--all-namespaces")["items"]}
+
+    def get(self, *what: str) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.kubectl("get", *what, "--output=json"))
+        return answer
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        done = self.bed.kubectl(*arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def release(helm: Helm, bed: Bed) -> Iterator[Release]:
+    release = Release(helm, bed)
+    for namespace in (NAMESPACE, "physics"):
+        bed.kubectl("create", "namespace", namespace)
+    release.kubectl("label", "--overwrite", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
+    yield release
+    helm.run("uninstall", "slurmgate", f"--kubeconfig={bed.kubernetes.kubeconfig}", f"--namespace={NAMESPACE}")
+    bed.kubectl("delete", "crd", "--all")
+
+
+def values(**spec: object) -> dict[str, Any]:
+    mapping = {"create": True, "content": "users_id_mapping: []\n"}
+    return {"submissionNamespaces": ["physics"], "clusters": [{"name": "hpc", "spec": {**SPEC, **spec}}], "mapping": mapping}
+
+
+def test_one_install_brings_definitions_and_clusters(release: Release) -> None:
+    notes = release.do("install", "slurmgate", CHART, values=values())
+    assert "kubectl get slurmclusters" in notes
+    assert "slurmgate.dev/owners" in notes
+    assert release.names("customresourcedefinitions") == {"jobsubmissions.slurmgate.dev", "slurmclusters.slurmgate.dev"}
+    assert release.names("slurmclusters") == {"hpc"}
+    mapping = release.get("configmap", "slurmgate-mapping", f"--namespace={NAMESPACE}")
+    assert mapping["data"] == {"ssh_mapping.yaml": "users_id_mapping: []\n"}
+
+
+def test_upgrade_takes_over_what_the_first_install_made(release: Release) -> None:
+    release.do("install", "slurmgate", CHART, values=values())
+    before = release.get("slurmcluster", "hpc")["metadata"]
+    release.do("upgrade", "slurmgate", CHART, values=values(limits={"pollIntervalSeconds": 42}))
+    cluster = release.get("slurmcluster", "hpc")
+    assert cluster["metadata"]["uid"] == before["uid"]
+    assert cluster["spec"]["limits"]["pollIntervalSeconds"] == 42
+    assert "helm.sh/hook" not in cluster["metadata"]["annotations"]
+
+
+def test_upgrade_brings_a_new_field_and_its_first_use(release: Release, tmp_path: Path) -> None:
+    release.do("install", "slurmgate", CHART, values=values())
+    newer = shutil.copytree(CHART, tmp_path / "slurmgate")
+    definition = newer / "files" / "crds" / "slurmgate.dev_slurmclusters.yaml"
+    body = yaml.safe_load(definition.read_text())
+    body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["novelty"] = {"type": "string"}
+    definition.write_text("# Generated.\n" + yaml.safe_dump(body, sort_keys=False))
+    release.do("upgrade", "slurmgate", newer, values=values(novelty="yes"))
+    assert release.get("slurmcluster", "hpc")["spec"]["novelty"] == "yes"
+
+
+def test_a_misspelt_field_of_a_cluster_is_named(release: Release) -> None:
+    release.do("install", "slurmgate", CHART)
+    complaint = release.do("upgrade", "slurmgate", CHART, values=values(sssh={}), fails=True)
+    assert ".spec.sssh: field not declared in schema" in complaint
+
+
+def test_uninstall_leaves_what_people_made_and_a_new_install_takes_it_back(release: Release) -> None:
+    release.do("install", "slurmgate", CHART, values=values())
+    release.kubectl("create", "--filename=-", stdin=json.dumps(SUBMISSION))
+    submission = release.get("jobsubmission", "precious", "--namespace=physics")
+    cluster = release.get("slurmcluster", "hpc")["metadata"]["uid"]
+
+    release.do("uninstall", "slurmgate")
+    assert release.names("customresourcedefinitions") == {"jobsubmissions.slurmgate.dev", "slurmclusters.slurmgate.dev"}
+    assert release.get("jobsubmission", "precious", "--namespace=physics") == submission
+    assert not release.names("deployments")
+    assert not {each for each in release.names("clusterroles") if each.startswith("slurmgate")}
+
+    release.do("install", "slurmgate", CHART, values=values())
+    assert release.get("jobsubmission", "precious", "--namespace=physics") == submission
+    assert release.get("slurmcluster", "hpc")["metadata"]["uid"] == cluster
+
+
+def test_a_cluster_taken_out_of_the_values_stays(release: Release) -> None:
+    release.do("install", "slurmgate", CHART, values=values())
+    release.do("upgrade", "slurmgate", CHART, values={"clusters": []})
+    release.do("upgrade", "slurmgate", CHART, values={"clusters": []})
+    assert release.names("slurmclusters") == {"hpc"}
+
+
+def test_another_release_does_not_take_over_by_mistake(release: Release) -> None:
+    release.do("install", "slurmgate", CHART)
+    release.do("uninstall", "slurmgate")
+    assert "cannot be imported" in release.do("install", "other", CHART, fails=True)
+    release.do("install", "other", CHART, "--take-ownership")
+    release.do("uninstall", "other")
+
+
+def test_the_pod_is_let_into_a_restricted_namespace(release: Release) -> None:
+    deployment = one(release.helm.template(), "Deployment", "slurmgate")
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "probe", "namespace": NAMESPACE},
+        "spec": deployment["spec"]["template"]["spec"],
+    }
+    release.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(pod))
+    del pod["spec"]["securityContext"]["seccompProfile"]
+    refused = release.bed.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(pod))
+    assert 'violates PodSecurity "restricted' in refused.stderr
+
+
+RIGHTS = {
+    ("patch", "jobsubmissions.slurmgate.dev", "anywhere"): True,
+    ("patch", "jobsubmissions.slurmgate.dev/status", "anywhere"): True,
+    ("create", "jobsubmissions.slurmgate.dev", "anywhere"): False,
+    ("delete", "jobsubmissions.slurmgate.dev", "anywhere"): False,
+    ("patch", "slurmclusters.slurmgate.dev/status", ""): True,
+    ("patch", "slurmclusters.slurmgate.dev", ""): False,
+    ("watch", "secrets", NAMESPACE): True,
+    ("get", "secrets", "physics"): True,
+    ("list", "secrets", "physics"): False,
+    ("get", "secrets", "elsewhere"): False,
+    ("get", "configmaps", "elsewhere"): False,
+    ("create", "pods", NAMESPACE): False,
+}
+
+
+def test_the_api_server_grants_what_the_chart_asks_for(release: Release) -> None:
+    release.do("install", "slurmgate", CHART, values=values())
+    assert {question: granted(release, *question) for question in RIGHTS} == RIGHTS
+
+
+def granted(release: Release, verb: str, what: str, namespace: str) -> bool:
+    resource, _, subresource = what.partition("/")
+    options = [f"--as=system:serviceaccount:{NAMESPACE}:slurmgate"]
+    options += [f"--namespace={namespace}"] if namespace else []
+    options += [f"--subresource={subresource}"] if subresource else []
+    answer = release.bed.kubectl("auth", "can-i", verb, resource, *options)
+    return {"yes": True, "no": False}[answer.stdout.strip()]

@@ -1,0 +1,111 @@
+"""The operator as its users run it: from its image, by its chart, in a Pod, against a real Slurm.
+
+The tests are one story, told in order: install, use, change, upgrade, uninstall, install again, clean up.
+"""
+
+import pytest
+
+from tests.e2e.support import CHART, NAMESPACE, OPERATOR_NAMESPACE, World, holds
+
+pytestmark = [pytest.mark.node, pytest.mark.slow]
+
+
+def test_the_pod_runs_without_any_privilege(installed: World) -> None:
+    pods = f"--namespace={OPERATOR_NAMESPACE}"
+    facts = "import os; print(os.getuid(), os.access('/', os.W_OK), open('/proc/self/status').read())"
+    seen = installed.kubectl("exec", pods, "deployment/slurmgate", "--", "python3", "-c", facts)
+    assert seen.startswith("65532 False")
+    assert "CapEff:\t0000000000000000" in seen
+    assert "NoNewPrivs:\t1" in seen
+    assert "Seccomp:\t2" in seen
+
+
+def test_the_cluster_becomes_ready(installed: World) -> None:
+    installed.kubectl("wait", "--for=condition=Ready", "slurmcluster/hpc", "--timeout=60s")
+
+
+def test_a_job_ends_well(installed: World) -> None:
+    installed.submit("plain", "id --user --name; pwd")
+    status = installed.wait("plain", "Complete")
+    job = status["slurm"]
+    assert status["phase"] == "Done"
+    assert status["user"] == "kirby"
+    assert job["exitCode"] == 0
+    assert installed.job(job["jobId"]).startswith("kirby|COMPLETED|0:0|")
+    output = installed.slurm.inside(["cat", job["stdoutPath"]], user="kirby").stdout
+    assert output == f"kirby\n{status['workingDirectory']}\n"
+
+
+def test_a_job_ends_badly(installed: World) -> None:
+    installed.submit("failing", "exit 3")
+    status = installed.wait("failing", "Failed")
+    assert status["phase"] == "Aborted"
+    assert status["slurm"]["exitCode"] == 3
+    assert installed.job(status["slurm"]["jobId"]).startswith("kirby|FAILED|3:0|")
+
+
+def test_an_edited_mapping_is_picked_up(installed: World) -> None:
+    installed.submit("early", "true", user="mario")
+    refused = installed.eventually(
+        lambda: installed.get("jobsubmission", "early").get("status", {}),
+        lambda status: any(each["reason"] == "UserNotMapped" for each in status.get("conditions", ())),
+    )
+    assert "slurm" not in refused
+    pod = operator_pod(installed)
+    installed.map_users("kirby", "mario")
+    installed.eventually(lambda: installed.get("slurmcluster", "hpc")["status"], lambda status: status.get("mappedUsers") == 2)
+    installed.submit("late", "id --user --name", user="mario")
+    assert installed.wait("late", "Complete")["user"] == "mario"
+    assert operator_pod(installed) == pod, "the operator was restarted"
+
+
+def test_people_may_submit_but_not_redirect(installed: World) -> None:
+    binding = ["--clusterrole=edit", "--user=ada", f"--namespace={NAMESPACE}"]
+    installed.kubectl("create", "rolebinding", "ada", *binding)
+    rights = installed.kubectl("auth", "can-i", "--list", "--as=ada", f"--namespace={NAMESPACE}", "--no-headers")
+    granted = {line.split()[0]: line.rpartition("[")[2] for line in rights.splitlines() if "slurmgate.dev" in line}
+    assert set(granted) == {"jobsubmissions.slurmgate.dev", "slurmclusters.slurmgate.dev"}
+    assert "create" in granted["jobsubmissions.slurmgate.dev"]
+    assert granted["slurmclusters.slurmgate.dev"] == "get list watch]"
+
+
+def test_an_upgrade_loses_nothing(installed: World) -> None:
+    installed.submit("long", "sleep 15; echo woken")
+    before = installed.wait("long", "Running")
+    pod = operator_pod(installed)
+    annotations = {"podAnnotations": {"example.com/restarted": "yes"}}
+    installed.helm("upgrade", "slurmgate", str(CHART), "--wait", "--timeout=120s", values=installed.values(**annotations))
+    assert operator_pod(installed) != pod, "nothing was restarted"
+    after = installed.wait("long", "Complete")
+    assert after["slurm"]["jobId"] == before["slurm"]["jobId"]
+    assert installed.job(after["slurm"]["jobId"]).startswith("kirby|COMPLETED|0:0|")
+    assert installed.jobs_of(installed.get("jobsubmission", "long")["metadata"]["uid"]) == [after["slurm"]["jobId"]]
+
+
+def test_an_uninstall_takes_only_the_operator(installed: World) -> None:
+    installed.submit("longer", "sleep 40; echo woken")
+    job = installed.wait("longer", "Running")["slurm"]["jobId"]
+    installed.helm("uninstall", "slurmgate", "--wait")
+    assert not installed.kubectl("get", "pods", f"--namespace={OPERATOR_NAMESPACE}", "--output=name")
+    definitions = installed.kubectl("get", "customresourcedefinitions", "--output=name").split()
+    assert [each.rpartition("/")[2] for each in definitions] == ["jobsubmissions.slurmgate.dev", "slurmclusters.slurmgate.dev"]
+    assert installed.get("slurmcluster", "hpc")
+    assert holds(installed.get("jobsubmission", "longer")["status"], "Running")
+    assert installed.state(job) == "RUNNING"
+
+    installed.submit("meanwhile", "true")  # while nobody is there to see it
+    installed.helm("install", "slurmgate", str(CHART), "--wait", "--timeout=120s", values=installed.values())
+    assert installed.wait("meanwhile", "Complete")["phase"] == "Done"
+    assert installed.wait("longer", "Complete")["slurm"]["jobId"] == job
+    assert installed.jobs_of(installed.get("jobsubmission", "longer")["metadata"]["uid"]) == [job]
+
+
+def test_a_namespace_goes_with_its_jobs(installed: World) -> None:
+    installed.submit("endless", "sleep 1000")
+    job = installed.wait("endless", "Running")["slurm"]["jobId"]
+    installed.kubectl("delete", "namespace", NAMESPACE, "--timeout=60s")
+    installed.eventually(lambda: installed.job(job), lambda record: record.startswith("kirby|CANCELLED"))
+
+
+def operator_pod(world: World) -> str:
+    return world.kubectl("get", "pods", f"--namespace={OPERATOR_NAMESPACE}", "--output=name").strip()
