@@ -95,7 +95,7 @@ def gone(process: Process, seconds: float) -> bool:
     return True
 
 
-def wait_until(ready: Callable[[], bool], *, alive: Callable[[], bool], log: Path, what: str, seconds: float = 60.0) -> None:
+def wait_until(ready: Callable[[], bool], *, alive: Callable[[], bool], log: Path, what: str, seconds: float = 180.0) -> None:
     """Return when `ready()`; `BedError` with the end of the log if it takes too long or is no longer `alive()`."""
     deadline = time.monotonic() + seconds
     while not ready():

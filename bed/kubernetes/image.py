@@ -1,4 +1,4 @@
-"""Container images without a registry and without a container engine: archives that a node imports when it starts.
+"""Container images without a registry and without a container engine: archives that a node loads.
 
 Two images are made from nothing: `pause`, which every Pod needs, and a base of Debian and its Python, which stands in for
 the Dockerfile's own base. Both are made once and kept in the user's cache.

@@ -2,7 +2,7 @@
 # node-inside.sh: PID 1 of a node, in network, mount and pid namespaces of its own (see node.py). All of Kubernetes runs
 # below it, and when this process is killed everything goes at once: processes, mounts and addresses.
 #   NODE_FOLDER      the node's folder, made ready by node_files.py
-#   NODE_IMAGES      archives of the images to import, separated by newlines
+#   NODE_PAUSE       archive of the image that every Pod needs
 #   NODE_ADDRESS NODE_API NODE_SERVICES NODE_LINK   see node_network.py
 set -euo pipefail
 cd "$NODE_FOLDER"
@@ -54,9 +54,7 @@ background apiserver kube-apiserver --etcd-servers http://127.0.0.1:2379 --secur
     --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction --allow-privileged
 
 wait_for 60 ctr version
-while read -r archive; do
-    ctr --namespace k8s.io images import "$archive"
-done <<<"$NODE_IMAGES" >log/import.log 2>&1
+ctr --namespace k8s.io images import "$NODE_PAUSE"
 
 wait_for 60 kubectl --kubeconfig admin.kubeconfig get --raw /readyz
 background controller-manager kube-controller-manager --kubeconfig controller-manager.kubeconfig --leader-elect=false \

@@ -1,7 +1,7 @@
 """A whole Kubernetes node: etcd, API server, controller-manager, scheduler, kubelet, containerd and runc.
 
 It is one folder and one process here, in network, mount and pid namespaces of its own. Its Pods reach servers that listen
-on `Node.host_address` on this machine and nothing outside of it. Images are those it was started with: there is no registry.
+on `Node.host_address` on this machine and nothing outside of it. There is no registry: images are loaded.
 """
 
 import os
@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,31 +55,34 @@ class Node:
         """One file for each program."""
         return self.folder / "log"
 
+    def load(self, image: Image) -> None:
+        """Have the image on the node."""
+        process = recorded(self.folder / "run", "node")
+        if process is None:
+            raise BedError(f"The node in {self.folder} does not run.")
+        (init,) = process.children()
+        inside = ["nsenter", f"--target={init}", "--mount", "--"]
+        argv = [*inside, "ctr", "--namespace=k8s.io", "images", "import", str(image.archive)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise BedError(f"containerd cannot import {image.archive}: {done.stderr.strip()}")
+
     def down(self) -> None:
         """End it."""
         down(self.folder)
 
 
-def prepare() -> Path:
-    """Have everything that a node needs on this machine; return the folder of Kubernetes' programs."""
-    require_root("A whole Kubernetes node")
-    with ThreadPoolExecutor(1) as pool:  # a build takes minutes: apt-get may as well work meanwhile
-        programs = pool.submit(binaries, _PROGRAMS)
-        require_debian(_PACKAGES)
-        return programs.result()
-
-
-def up(folder: Path, images: Sequence[Image]) -> Node:
-    """Start a node in the folder, which must not exist, and return when it is ready for Pods of these images."""
-    programs = prepare()
-    archives = [image.archive for image in (pause(), *images)]
+def up(folder: Path) -> Node:
+    """Start a node in the folder, which must not exist, and return when it is ready for Pods."""
+    programs = _prepare()
+    pausing = pause()
     began = time.monotonic()
     folder.mkdir(parents=True)
     network = node_network.claim()
     (folder / _NETWORK).write_text(str(network.number))
     node = Node(folder, network, programs)
     try:
-        _start(node, archives)
+        _start(node, pausing)
     except BaseException:
         _end(folder)
         raise  # the folder stays: its logs tell what happened
@@ -94,13 +96,22 @@ def down(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(node: Node, archives: Sequence[Path]) -> None:
+def _prepare() -> Path:
+    """Have everything that a node needs on this machine; return the folder of Kubernetes' programs."""
+    require_root("A whole Kubernetes node")
+    with ThreadPoolExecutor(1) as pool:  # a build takes minutes: apt-get may as well work meanwhile
+        programs = pool.submit(binaries, _PROGRAMS)
+        require_debian(_PACKAGES)
+        return programs.result()
+
+
+def _start(node: Node, pausing: Image) -> None:
     cgroup = _cgroup(node.network)
     node.logs.mkdir()
     node_files.write(node.folder, node.network, cgroup)
     node_cgroups.make(cgroup)
     log = node.logs / "inside.log"
-    inside = launch("node", _inside(node, archives), records=node.folder / "run", log=log)
+    inside = launch("node", _inside(node, pausing), records=node.folder / "run", log=log)
     wait_until((node.folder / "namespaces").exists, alive=inside.alive, log=log, what="the node")
     (init,) = inside.children()
     node.network.connect(init)
@@ -109,13 +120,13 @@ def _start(node: Node, archives: Sequence[Path]) -> None:
     wait_until(lambda: _answers(node, *account), alive=inside.alive, log=log, what="the node", seconds=_PATIENCE)
 
 
-def _inside(node: Node, archives: Sequence[Path]) -> list[str]:
+def _inside(node: Node, pausing: Image) -> list[str]:
     environment = {
         "PATH": f"{node.programs}:/usr/sbin:/usr/bin:/sbin:/bin",
         "LANG": "C.UTF-8",
         "HOME": "/root",
         "NODE_FOLDER": node.folder,
-        "NODE_IMAGES": "\n".join(map(str, archives)),
+        "NODE_PAUSE": pausing.archive,
         "NODE_ADDRESS": node.network.node,
         "NODE_API": node.network.api,
         "NODE_SERVICES": node.network.services,

@@ -73,9 +73,7 @@ async def run(settings: Settings) -> None:
             metrics=metrics,
             clock=_now,
         )
-        server = TelemetryServer(
-            host=settings.http_host, port=settings.http_port, metrics=metrics, readiness=readiness, collect=intake.collect
-        )
+        server = TelemetryServer(host=settings.http_host, port=settings.http_port, metrics=metrics, readiness=readiness)
         await server.start()
         stack.push_async_callback(server.stop)
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,22 @@ SUBMISSION = {
     "kind": "JobSubmission",
     "metadata": {"name": "precious", "namespace": "physics"},
     "spec": {"clusterRef": {"name": "hpc"}, "owner": "ada@example.com", "script": {"inline": "#!/bin/sh\nhostname\n"}},
+}
+
+
+RIGHTS = {
+    ("patch", "jobsubmissions.slurmgate.dev", "anywhere"): True,
+    ("patch", "jobsubmissions.slurmgate.dev/status", "anywhere"): True,
+    ("create", "jobsubmissions.slurmgate.dev", "anywhere"): False,
+    ("delete", "jobsubmissions.slurmgate.dev", "anywhere"): False,
+    ("patch", "slurmclusters.slurmgate.dev/status", ""): True,
+    ("patch", "slurmclusters.slurmgate.dev", ""): False,
+    ("watch", "secrets", NAMESPACE): True,
+    ("get", "secrets", "physics"): True,
+    ("list", "secrets", "physics"): False,
+    ("get", "secrets", "elsewhere"): False,
+    ("get", "configmaps", "elsewhere"): False,
+    ("create", "pods", NAMESPACE): False,
 }
 
 
@@ -65,8 +82,9 @@ class Release:
         return done.stdout
 
 
-@pytest.fixture
-def release(helm: Helm, bed: Bed) -> Iterator[Release]:
+@contextmanager
+def emptied(helm: Helm, bed: Bed) -> Iterator[Release]:
+    """No release yet, and nothing of it left afterwards."""
     release = Release(helm, bed)
     for namespace in (NAMESPACE, "physics"):
         bed.kubectl("create", "namespace", namespace)
@@ -76,19 +94,55 @@ def release(helm: Helm, bed: Bed) -> Iterator[Release]:
     bed.kubectl("delete", "crd", "--all")
 
 
+@pytest.fixture
+def release(helm: Helm, bed: Bed) -> Iterator[Release]:
+    with emptied(helm, bed) as release:
+        yield release
+
+
+@pytest.fixture(scope="class")
+def installed(helm: Helm, bed: Bed) -> Iterator[Release]:
+    with emptied(helm, bed) as release:
+        notes = release.do("install", "slurmgate", CHART, values=values())
+        assert "kubectl get slurmclusters" in notes
+        assert "slurmgate.dev/owners" in notes
+        yield release
+
+
 def values(**spec: object) -> dict[str, Any]:
     mapping = {"create": True, "content": "users_id_mapping: []\n"}
     return {"submissionNamespaces": ["physics"], "clusters": [{"name": "hpc", "spec": {**SPEC, **spec}}], "mapping": mapping}
 
 
-def test_one_install_brings_definitions_and_clusters(release: Release) -> None:
-    notes = release.do("install", "slurmgate", CHART, values=values())
-    assert "kubectl get slurmclusters" in notes
-    assert "slurmgate.dev/owners" in notes
-    assert release.names("customresourcedefinitions") == {"jobsubmissions.slurmgate.dev", "slurmclusters.slurmgate.dev"}
-    assert release.names("slurmclusters") == {"hpc"}
-    mapping = release.get("configmap", "slurmgate-mapping", f"--namespace={NAMESPACE}")
-    assert mapping["data"] == {"ssh_mapping.yaml": "users_id_mapping: []\n"}
+class TestInstalled:
+    """What one `helm install` gives."""
+
+    def test_definitions_clusters_and_mapping_are_there(self, installed: Release) -> None:
+        definitions = {"jobsubmissions.slurmgate.dev", "slurmclusters.slurmgate.dev"}
+        assert installed.names("customresourcedefinitions") == definitions
+        assert installed.names("slurmclusters") == {"hpc"}
+        mapping = installed.get("configmap", "slurmgate-mapping", f"--namespace={NAMESPACE}")
+        assert mapping["data"] == {"ssh_mapping.yaml": "users_id_mapping: []\n"}
+
+    def test_the_operator_has_exactly_its_rights(self, installed: Release) -> None:
+        assert {question: granted(installed, *question) for question in RIGHTS} == RIGHTS
+
+    def test_the_pod_is_let_into_a_restricted_namespace(self, installed: Release) -> None:
+        deployment = one(installed.helm.template(), "Deployment", "slurmgate")
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "probe", "namespace": NAMESPACE},
+            "spec": deployment["spec"]["template"]["spec"],
+        }
+        installed.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(pod))
+        del pod["spec"]["securityContext"]["seccompProfile"]
+        refused = installed.bed.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(pod))
+        assert 'violates PodSecurity "restricted' in refused.stderr
+
+    def test_a_misspelt_field_of_a_cluster_is_named(self, installed: Release) -> None:
+        complaint = installed.do("upgrade", "slurmgate", CHART, values=values(sssh={}), fails=True)
+        assert ".spec.sssh: field not declared in schema" in complaint
 
 
 def test_upgrade_takes_over_what_the_first_install_made(release: Release) -> None:
@@ -99,6 +153,8 @@ def test_upgrade_takes_over_what_the_first_install_made(release: Release) -> Non
     assert cluster["metadata"]["uid"] == before["uid"]
     assert cluster["spec"]["limits"]["pollIntervalSeconds"] == 42
     assert "helm.sh/hook" not in cluster["metadata"]["annotations"]
+    release.do("upgrade", "slurmgate", CHART, values={"clusters": []})
+    assert release.names("slurmclusters") == {"hpc"}, "a cluster is not removed together with its value"
 
 
 def test_upgrade_brings_a_new_field_and_its_first_use(release: Release, tmp_path: Path) -> None:
@@ -110,12 +166,6 @@ def test_upgrade_brings_a_new_field_and_its_first_use(release: Release, tmp_path
     definition.write_text("# Generated.\n" + yaml.safe_dump(body, sort_keys=False))
     release.do("upgrade", "slurmgate", newer, values=values(novelty="yes"))
     assert release.get("slurmcluster", "hpc")["spec"]["novelty"] == "yes"
-
-
-def test_a_misspelt_field_of_a_cluster_is_named(release: Release) -> None:
-    release.do("install", "slurmgate", CHART)
-    complaint = release.do("upgrade", "slurmgate", CHART, values=values(sssh={}), fails=True)
-    assert ".spec.sssh: field not declared in schema" in complaint
 
 
 def test_uninstall_leaves_what_people_made_and_a_new_install_takes_it_back(release: Release) -> None:
@@ -135,54 +185,12 @@ def test_uninstall_leaves_what_people_made_and_a_new_install_takes_it_back(relea
     assert release.get("slurmcluster", "hpc")["metadata"]["uid"] == cluster
 
 
-def test_a_cluster_taken_out_of_the_values_stays(release: Release) -> None:
-    release.do("install", "slurmgate", CHART, values=values())
-    release.do("upgrade", "slurmgate", CHART, values={"clusters": []})
-    release.do("upgrade", "slurmgate", CHART, values={"clusters": []})
-    assert release.names("slurmclusters") == {"hpc"}
-
-
 def test_another_release_does_not_take_over_by_mistake(release: Release) -> None:
     release.do("install", "slurmgate", CHART)
     release.do("uninstall", "slurmgate")
     assert "cannot be imported" in release.do("install", "other", CHART, fails=True)
     release.do("install", "other", CHART, "--take-ownership")
     release.do("uninstall", "other")
-
-
-def test_the_pod_is_let_into_a_restricted_namespace(release: Release) -> None:
-    deployment = one(release.helm.template(), "Deployment", "slurmgate")
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "probe", "namespace": NAMESPACE},
-        "spec": deployment["spec"]["template"]["spec"],
-    }
-    release.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(pod))
-    del pod["spec"]["securityContext"]["seccompProfile"]
-    refused = release.bed.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(pod))
-    assert 'violates PodSecurity "restricted' in refused.stderr
-
-
-RIGHTS = {
-    ("patch", "jobsubmissions.slurmgate.dev", "anywhere"): True,
-    ("patch", "jobsubmissions.slurmgate.dev/status", "anywhere"): True,
-    ("create", "jobsubmissions.slurmgate.dev", "anywhere"): False,
-    ("delete", "jobsubmissions.slurmgate.dev", "anywhere"): False,
-    ("patch", "slurmclusters.slurmgate.dev/status", ""): True,
-    ("patch", "slurmclusters.slurmgate.dev", ""): False,
-    ("watch", "secrets", NAMESPACE): True,
-    ("get", "secrets", "physics"): True,
-    ("list", "secrets", "physics"): False,
-    ("get", "secrets", "elsewhere"): False,
-    ("get", "configmaps", "elsewhere"): False,
-    ("create", "pods", NAMESPACE): False,
-}
-
-
-def test_the_api_server_grants_what_the_chart_asks_for(release: Release) -> None:
-    release.do("install", "slurmgate", CHART, values=values())
-    assert {question: granted(release, *question) for question in RIGHTS} == RIGHTS
 
 
 def granted(release: Release, verb: str, what: str, namespace: str) -> bool:

@@ -18,15 +18,16 @@ _IMAGE = "localhost/bed/slurmgate:e2e"
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Everything up, nothing installed yet."""
     name = f"e2e-{os.getpid()}"
-    with ThreadPoolExecutor(1) as pool:
-        ready = pool.submit(node.prepare)
-        operator = image.build_project(_ROOT, _IMAGE, tmp_path_factory.mktemp("image") / "slurmgate.tar")
-        ready.result()
     nodes = state.folder(f"{name}-node")
+    archive = tmp_path_factory.mktemp("image") / "slurmgate.tar"
     try:
-        kubernetes = node.up(nodes, [operator])
-        # sshd can listen on the node's side of the wire only once there is a wire.
-        slurm = life.up(name, slurm=Options(listen=("127.0.0.1", kubernetes.host_address)), kubernetes=False)
+        with ThreadPoolExecutor(1) as pool:
+            built = pool.submit(image.build_project, _ROOT, _IMAGE, archive)
+            kubernetes = node.up(nodes)
+            # sshd can listen on this end of the wire only once there is a wire.
+            slurm = life.up(name, slurm=Options(listen=("127.0.0.1", kubernetes.host_address)), kubernetes=False)
+            operator = built.result()
+        kubernetes.load(operator)
         world = World(kubernetes, slurm.slurm, operator)
         world.prepare_namespaces()
         yield world

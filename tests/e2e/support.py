@@ -40,7 +40,7 @@ class World:
         return self._run("helm", *arguments, *options, f"--namespace={OPERATOR_NAMESPACE}", stdin=yaml.safe_dump(values))
 
     def _run(self, program: str, *arguments: str, stdin: str | None, timeout: float = 120) -> str:
-        argv = [self.node.programs / program, f"--kubeconfig={self.node.kubeconfig}", *arguments]
+        argv = [str(self.node.programs / program), f"--kubeconfig={self.node.kubeconfig}", *arguments]
         done = subprocess.run(argv, input=stdin or "", capture_output=True, text=True, timeout=timeout, check=False)
         assert done.returncode == 0, f"{program} {' '.join(arguments)}: {done.stderr}"
         return done.stdout
@@ -64,6 +64,18 @@ class World:
         known_hosts = {"known_hosts": self.slurm.description.known_hosts}
         self.apply(_object("ConfigMap", _KNOWN_HOSTS, OPERATOR_NAMESPACE, data=known_hosts))
         self.map_users("kirby")
+
+    def may(self, user: str, verb: str, resource: str) -> bool:
+        """Whether Kubernetes lets that person do it where people submit."""
+        kind, _, part = resource.partition("/")
+        attributes = {"group": "slurmgate.dev", "resource": kind, "subresource": part, "verb": verb, "namespace": NAMESPACE}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": user, "resourceAttributes": attributes},
+        }
+        answer = json.loads(self.kubectl("create", "--filename=-", "--output=json", stdin=json.dumps(review)))
+        return bool(answer["status"]["allowed"])
 
     def map_users(self, *users: str) -> None:
         """Say who is who, as an admin does: by editing the ConfigMap."""
@@ -99,6 +111,17 @@ class World:
     def submit(self, name: str, script: str, *, user: str = "kirby") -> None:
         spec = {"clusterRef": {"name": "hpc"}, "owner": f"{user}@example.com", "script": {"inline": f"#!/bin/sh\n{script}\n"}}
         self.apply({**_object("JobSubmission", name, NAMESPACE), "apiVersion": "slurmgate.dev/v1alpha1", "spec": spec})
+
+    def submit_waiting(self, name: str) -> str:
+        """Submit a job that runs until `let_go`; return its id once it runs."""
+        self.submit(name, f"until [ -e ~/go-{name} ]; do sleep 0.2; done; echo gone")
+        return str(self.wait(name, "Running")["slurm"]["jobId"])
+
+    def let_go(self, name: str) -> None:
+        self.slurm.inside(["touch", f"/home/kirby/go-{name}"], user="kirby")
+
+    def uid(self, name: str) -> str:
+        return str(self.get("jobsubmission", name)["metadata"]["uid"])
 
     def wait(self, name: str, condition: str) -> Json:
         """The submission's status once the condition is true."""

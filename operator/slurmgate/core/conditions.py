@@ -58,7 +58,8 @@ def submission_conditions(record: Record, *, now: datetime) -> tuple[Condition, 
     reason, message = record.standing.reason, record.standing.message
     current = phase(record)
     failed = current in {Phase.ABORTED, Phase.REJECTED, Phase.CANCELLED}
-    running = any(state(task.state).kind is Kind.RUNNING for task in record.tasks) and not current.ended
+    shown = record.status.slurm.state if record.status.slurm else None
+    running = shown is not None and state(shown).kind is Kind.RUNNING and not current.ended
     accepted = True if record.status.user else (False if current is Phase.REJECTED else None)
     submitted = True if record.job_id else (None if record.stage is Stage.UNKNOWN else False)
     reached = {

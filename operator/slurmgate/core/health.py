@@ -72,7 +72,7 @@ def _connection(health: Health) -> list[Wanted]:
             passed = 0 if reason is Reason.CLUSTER_UNREACHABLE else (1 if reason in _HOST_KEY else 2)
         case _:
             passed, reason, message = 3, Reason.AVAILABLE, ""
-    doors = []
+    doors: list[Wanted] = []
     for number, door in enumerate(("Reachable", "HostKeyVerified", "Authenticated")):
         if number < passed:
             doors.append((door, True, Reason.AVAILABLE, ""))
@@ -97,7 +97,7 @@ def _slurm(health: Health) -> list[Wanted]:
                 else ("VersionSupported", True, Reason.AVAILABLE, f"Slurm {facts.slurm_version}"),
             ]
         case Unavailable(reason, message) if reason not in _SSH:
-            first = ("ControllerUp", False, reason, message)
+            first: Wanted = ("ControllerUp", False, reason, message)
         case _:
             first = ("ControllerUp", None, Reason.NOT_CHECKED, "")
     return [

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from slurmgate.core.arrays import indexes
+from slurmgate.core.arrays import count
 from slurmgate.core.backoff import delay
 from slurmgate.core.conditions import phase, submission_conditions
 from slurmgate.core.outcomes import (
@@ -36,7 +36,18 @@ from slurmgate.core.outcomes import (
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record, Stage, Standing, Step, Wishes
 from slurmgate.core.states import Kind
-from slurmgate.core.tracking import live, merge, merge_ended, ours, settled, slurm_status, summarise, usage
+from slurmgate.core.tracking import (
+    live,
+    merge,
+    merge_ended,
+    ours,
+    remembered,
+    settled,
+    slurm_status,
+    summarise,
+    usage,
+    waiting,
+)
 from slurmgate.resources.base import FINALIZER
 from slurmgate.resources.submission import (
     ArrayStatus,
@@ -115,10 +126,11 @@ def first_seen(submission: JobSubmission, now: datetime) -> Decision:
         status=status,
         finalizers=submission.metadata.finalizers,
         resource_version=submission.metadata.resource_version,
+        tasks=remembered(status.slurm),
         held=any(condition.type == "Suspended" and condition.status == "True" for condition in status.conditions),
     )
     if record.stage is Stage.PREPARING and not status.conditions:
-        return _stand(record, now, Reason.PREPARING, Reason.PREPARING.sentence)
+        return _end_unsent(_stand(record, now, Reason.PREPARING, Reason.PREPARING.sentence), now)
     return _end_unsent(Decision(record), now)
 
 
@@ -176,11 +188,14 @@ def _wishes(submission: JobSubmission) -> Wishes:
 def _stage(submission: JobSubmission) -> Stage:
     """The stage that the written status proves. A user without a job id may have been sent: it has to be looked up."""
     status = submission.status
+    finalized = FINALIZER in submission.metadata.finalizers
     if status.phase and status.phase.ended:
-        return Stage.ENDED if FINALIZER in submission.metadata.finalizers else Stage.RELEASED
-    if status.slurm and status.slurm.job_id:
-        return Stage.KNOWN
-    return Stage.UNKNOWN if status.user else Stage.PREPARING
+        return Stage.ENDED if finalized else Stage.RELEASED
+    if status.user is None:
+        return Stage.PREPARING
+    if submission.metadata.deletion_timestamp and not finalized:
+        return Stage.RELEASED  # let go already; somebody else keeps the object
+    return Stage.KNOWN if status.slurm and status.slurm.job_id else Stage.UNKNOWN
 
 
 def _standing(status: JobSubmissionStatus) -> Standing:
@@ -195,7 +210,7 @@ def _standing(status: JobSubmissionStatus) -> Standing:
 
 def next_step(record: Record, now: datetime) -> Step | None:  # noqa: PLR0911 - one line for each row of the table
     """What has to be done for this record now; None if only time, Slurm or the person can move it."""
-    if record.not_before and now < record.not_before:
+    if record.not_before and now < record.not_before and not _overdue(record, now):
         return None
     match record.stage:
         case Stage.PREPARING:
@@ -219,8 +234,7 @@ def _next_for_known(record: Record, now: datetime) -> Step | None:
     if wishes.end:
         asked = record.cancelled
         return Step.CANCEL if asked is None or now - asked >= CANCEL_AGAIN_AFTER else None
-    waits = bool(record.tasks) and summarise(record.tasks).state.kind is Kind.WAITING
-    if waits and wishes.suspend and not record.held:
+    if wishes.suspend and not record.held and any(map(waiting, record.tasks)):
         return Step.HOLD
     if record.held and not wishes.suspend:
         return Step.RELEASE
@@ -254,6 +268,10 @@ def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decisi
         case NotNow(reason, message):
             return _later(record, now, reason, message)
         case Admission():
+            try:
+                array = ArrayStatus(total=count(outcome.array)) if outcome.array else None
+            except ValueError as error:
+                return _rejected(record, now, Reason.INVALID_SPEC, f"--array: {error}")
             status = record.status.model_copy(
                 update={
                     "user": outcome.user,
@@ -265,7 +283,7 @@ def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decisi
                     "slurm": SlurmStatus(
                         stdout_path=outcome.stdout,
                         stderr_path=outcome.stderr,
-                        array=ArrayStatus(total=len(set(indexes(outcome.array)))) if outcome.array else None,
+                        array=array,
                     ),
                 }
             )
@@ -277,7 +295,7 @@ def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decisi
                 message,
                 stage=Stage.ACCEPTED,
                 status=status,
-                finalizers=(*record.finalizers, FINALIZER),
+                finalizers=record.finalizers if record.finalized else (*record.finalizers, FINALIZER),
                 held=outcome.held,
                 tries=0,
                 not_before=None,
@@ -383,7 +401,7 @@ def _done(done: Record, step: Step, now: datetime) -> Decision:
 def let_go(record: Record) -> Decision:
     """The finalizer was taken off."""
     released = replace(record, stage=Stage.RELEASED, finalizers=())
-    if record.stage is Stage.ENDED or record.wishes.orphan:
+    if record.stage is Stage.ENDED or not record.wishes.end:
         return Decision(released)
     minutes = int(DELETION_DEADLINE.total_seconds() // 60)
     job = f"Slurm job {record.job_id}" if record.job_id else "a Slurm job of it, if there is one,"
@@ -407,6 +425,7 @@ def queue_seen(record: Record, seen: Seen, now: datetime) -> Decision:
         tasks=tasks,
         unread=unread,
         left_queue=None if in_queue else (record.left_queue or now),
+        held=record.held and (not in_queue or any(map(waiting, tasks))),
     )
     return _tracked(after, now) if in_queue else Decision(after)
 
@@ -457,7 +476,8 @@ def _tracked(record: Record, now: datetime) -> Decision:
     visible = ("state", "reason", "nodes", "restarts", "array")
     same = all(getattr(before, name) == getattr(after, name) for name in visible)
     just_submitted = summary.state.kind is Kind.WAITING and after.reason is None
-    if same and (reason is record.standing.reason or just_submitted):
+    # while a control step does not get through, why it does not is what the person has to know
+    if same and (reason is record.standing.reason or just_submitted or record.tries):
         return Decision(record)
     return _stand(record, now, reason, message, status=record.status.model_copy(update={"slurm": after}))
 

@@ -57,6 +57,8 @@ STATES: dict[str, State] = {
     "STOPPED": _SUSPENDED,
     "SUSPENDED": _SUSPENDED,
     "UPDATE_DB": _ENDING,
+    "LAUNCH_FAILED": _ENDING,  # flags beside a base state, which says whether it is requeued or over
+    "RECONFIG_FAIL": _ENDING,
     "COMPLETING": _ENDING,
     "COMPLETED": _ended(Reason.COMPLETED, Phase.DONE),
     "CANCELLED": _ended(Reason.CANCELLED, Phase.CANCELLED),
@@ -64,11 +66,9 @@ STATES: dict[str, State] = {
     "TIMEOUT": _ended(Reason.TIME_LIMIT),
     "OUT_OF_MEMORY": _ended(Reason.OUT_OF_MEMORY),
     "NODE_FAIL": _ended(Reason.NODE_FAIL),
-    "BOOT_FAIL": _ended(Reason.NODE_FAIL),
+    "BOOT_FAIL": _ended(Reason.LAUNCH_FAILED),
     "PREEMPTED": _ended(Reason.PREEMPTED),
     "DEADLINE": _ended(Reason.DEADLINE),
-    "LAUNCH_FAILED": _ended(Reason.LAUNCH_FAILED),
-    "RECONFIG_FAIL": _ended(Reason.LAUNCH_FAILED),
     "REVOKED": _ended(Reason.REVOKED),
 }
 
@@ -81,7 +81,7 @@ def state(word: str) -> State:
     return STATES.get(word, UNHEARD_OF)
 
 
-_HOLDS = {"JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "ReservationDeleted", "launch_failed_requeued_held"}
+_HOLDS = {"JobHoldMaxRequeue", "ReservationDeleted"}
 _RESOURCES = {
     "Resources",
     "ReqNodeNotAvail",
@@ -89,21 +89,20 @@ _RESOURCES = {
     "PartitionDown",
     "PartitionInactive",
     "Reservation",
-    "BeginTime",
 }
-_LIMITS = ("QOS", "Assoc", "PartitionTimeLimit", "PartitionNodeLimit", "JobArrayTaskLimit", "MaxMemPerLimit")
+_LIMITS = ("QOS", "Assoc", "Max", "PartitionTimeLimit", "PartitionNodeLimit", "JobArrayTaskLimit")
 
 
 def waiting_reason(slurm_reason: str | None) -> Reason:
     """Slurm's reason of a pending job in our words."""
     word = (slurm_reason or "").strip("()").split(",")[0]
-    if word in _HOLDS:
+    if word in _HOLDS or "held" in word.lower():  # JobHeldUser, JobHeldAdmin, "job requeued in held state", ...
         return Reason.HELD
     if word.startswith("Dependency"):
         return Reason.DEPENDENCY
     if word == "Priority":
         return Reason.QUEUED_PRIORITY
-    if word in _RESOURCES:
+    if word in _RESOURCES or word.startswith("Nodes required"):
         return Reason.QUEUED_RESOURCES
     if word.startswith(_LIMITS):
         return Reason.QUEUED_LIMIT

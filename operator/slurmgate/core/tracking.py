@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from slurmgate.core.arrays import expanded, ranges
+from slurmgate.core.arrays import expanded, indexes, ranges
 from slurmgate.core.outcomes import Task
 from slurmgate.core.reasons import Reason
 from slurmgate.core.states import Kind, State, state, waiting_reason
@@ -20,20 +20,41 @@ _LIVELIEST_FIRST = (Kind.RUNNING, Kind.ENDING, Kind.WAITING, Kind.ENDED)
 def ours(rows: Iterable[Task], *, token: str, user: str, submitted: datetime | None) -> tuple[Task, ...]:
     """The rows that are of this very job: ids are reused, so the id alone proves nothing.
 
-    A row that shows another submission's token is not ours. One that shows none (its owner may edit the comment) is ours if
-    it was submitted when ours was.
+    A row that shows another submission's token is not ours. One that shows none (its owner, or the site's job_submit plugin,
+    may write another comment) is ours if it was submitted when ours was; Slurm takes a requeued job for submitted anew.
     """
+
+    def is_ours(task: Task) -> bool:
+        if task.user not in (None, user):
+            return False
+        if task.token is None:
+            return submitted in (None, task.submit_time) or bool(task.restarts)
+        return task.token == token
+
+    return tuple(task for row in rows for task in expanded(row) if is_ours(task))
+
+
+def remembered(slurm: SlurmStatus | None) -> tuple[Task, ...]:
+    """The tasks of an array that its status says are over, for an operator that has just started.
+
+    How they ended is still to be read; until then they are not counted as waiting again.
+    """
+    if slurm is None or slurm.job_id is None or slurm.array is None:
+        return ()
+    ended = (("COMPLETED", slurm.array.succeeded_indexes), ("FAILED", slurm.array.failed_indexes))
     return tuple(
-        task
-        for row in rows
-        for task in expanded(row)
-        if task.user in (None, user) and (task.token == token or (task.token is None and submitted in (None, task.submit_time)))
+        Task(slurm.job_id, word, str(index)) for word, expression in ended if expression for index in indexes(expression)
     )
 
 
 def live(task: Task) -> bool:
     """Whether Slurm may still run it."""
     return state(task.state).kind is not Kind.ENDED
+
+
+def waiting(task: Task) -> bool:
+    """Whether it is in the queue and does not run."""
+    return state(task.state).kind is Kind.WAITING
 
 
 def settled(task: Task) -> bool:
@@ -73,11 +94,17 @@ def summarise(tasks: tuple[Task, ...]) -> Summary:
         for task in tasks:
             row = state(task.state)
             if row.kind is kind:
-                reason = waiting_reason(task.reason) if row.reason is Reason.QUEUED else row.reason
-                return Summary(task, row, reason, _in_slurms_words(task))
+                return Summary(task, row, _reason(task, row), _in_slurms_words(task))
     worst = min(tasks, key=_badness)
     row = state(worst.state)
     return Summary(worst, row, row.reason, _ending(worst, tasks))
+
+
+def _reason(task: Task, row: State) -> Reason:
+    if row.reason is not Reason.QUEUED:
+        return row.reason
+    reason = waiting_reason(task.reason)
+    return Reason.REQUEUED if reason is Reason.QUEUED and task.restarts else reason
 
 
 def _badness(task: Task) -> int:
@@ -119,7 +146,7 @@ def slurm_status(before: SlurmStatus, tasks: tuple[Task, ...]) -> SlurmStatus:
             "end_time": None if any(map(live, tasks)) else _latest(each.end_time for each in tasks),
             "partition": task.partition or before.partition,
             "nodes": task.nodes,
-            "restarts": max((each.restarts or 0 for each in tasks), default=0) or None,
+            "restarts": max(before.restarts or 0, *(each.restarts or 0 for each in tasks)) or None,
             "array": _array_status(before.array, tasks) if before.array else None,
         }
     )

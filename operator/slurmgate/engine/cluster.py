@@ -15,11 +15,12 @@ from slurmgate.core import lifecycle
 from slurmgate.core.lifecycle import Decision
 from slurmgate.core.outcomes import (
     ControlOutcome,
+    FindOutcome,
     NotNow,
     Refused,
     Staged,
-    Submitted,
     SubmitOutcome,
+    Submitted,
     Uncertain,
 )
 from slurmgate.core.reasons import Reason
@@ -124,7 +125,7 @@ class ClusterWorker:
             except Undelivered as error:
                 _log.warning("Kubernetes could not be told: %s", error)
                 self._queue.add_after(token, UNDELIVERED_SECONDS)
-            except Exception:
+            except Exception:  # noqa: BLE001 - see below
                 # One submission that trips over a mistake of ours must not stop its cluster. It is tried again, slowly.
                 _log.exception("A step failed in a way nobody foresaw")
                 self._queue.add_after(token, UNFORESEEN_SECONDS)
@@ -208,6 +209,7 @@ class ClusterWorker:
 
     async def _find(self, record: Record) -> None:
         site = self._site
+        outcome: FindOutcome
         if site is None:
             outcome = Uncertain(f"There is no SlurmCluster {self.name!r} to look the job up on.")
         else:

@@ -9,7 +9,7 @@ from slurmgate.core.record import Record
 from slurmgate.engine.ports import Undelivered
 from slurmgate.kube.addresses import Target
 from slurmgate.kube.errors import ApiError
-from slurmgate.kube.events import EventRecorder, EventType
+from slurmgate.kube.events import EventRecorder
 from slurmgate.kube.finalizers import add_finalizer, remove_finalizer
 from slurmgate.kube.patch import Conflict, Gone, Written
 from slurmgate.kube.session import ApiSession
@@ -34,7 +34,7 @@ class KubernetesOutbox:
         target = _target(record)
         self._writer.put(target, record.status.wire())
         for event in events:
-            self._recorder.record(target, EventType(event.type), event.reason, event.message)
+            self._recorder.post(target, type=event.type, reason=event.reason, message=event.message)
 
     def publish_cluster(self, cluster: SlurmCluster, *, before: SlurmClusterStatus, after: SlurmClusterStatus) -> None:
         """Show the cluster's status, and post an event for each condition that turned bad or good again."""
@@ -46,45 +46,41 @@ class KubernetesOutbox:
             if condition.type == "Ready" or condition.reason == Reason.NOT_CHECKED or condition.reason == _reason(old):
                 continue
             if condition.status != "True" or (old and old.status == "False"):
-                kind = EventType.NORMAL if condition.status == "True" else EventType.WARNING
-                self._recorder.record(target, kind, condition.reason, f"{condition.type}: {condition.message}")
+                self._recorder.post(
+                    target,
+                    type="Normal" if condition.status == "True" else "Warning",
+                    reason=condition.reason,
+                    message=f"{condition.type}: {condition.message}",
+                )
 
     async def fix(self, record: Record) -> bool:
         """Put the finalizer on the object and write the record's status, and wait until both are accepted."""
         target = _target(record)
         others = [name for name in record.finalizers if name != FINALIZER]
         try:
-            added = await add_finalizer(
-                self._api, target, FINALIZER, finalizers=others, resource_version=record.resource_version
-            )
+            added = await add_finalizer(self._api, target, FINALIZER, finalizers=others)
         except ApiError as error:
             raise Undelivered(str(error)) from None
-        return isinstance(added, Written) and await self._confirm(record) is not None
+        return isinstance(added, Written) and await self._confirm(record)
 
     async def let_go(self, record: Record) -> None:
         """Write the record's last status if the object is still there, then take the finalizer off."""
-        resource_version = await self._confirm(record)
-        if resource_version is None:
+        if not await self._confirm(record):
             return
         try:
-            await remove_finalizer(
-                self._api,
-                _target(record),
-                FINALIZER,
-                finalizers=record.finalizers,
-                resource_version=resource_version or record.resource_version,
-            )
+            await remove_finalizer(self._api, _target(record), FINALIZER, finalizers=record.finalizers)
         except ApiError as error:
             raise Undelivered(str(error)) from None
+        self._writer.forget(record.token)
 
-    async def _confirm(self, record: Record) -> str | None:
-        """The object's resourceVersion with this status; None: the object is gone."""
+    async def _confirm(self, record: Record) -> bool:
+        """Whether the object, with this status, is still there."""
         confirmation = await self._writer.confirm(_target(record), record.status.wire(), deadline=CONFIRM_SECONDS)
         match confirmation:
-            case Written(resource_version):
-                return resource_version
+            case Written():
+                return True
             case Gone():
-                return None
+                return False
             case Unconfirmed(message):
                 raise Undelivered(message)
             case Superseded() | Conflict():

@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 
 from slurmgate.core import lifecycle
 from slurmgate.core.lifecycle import Decision
-from slurmgate.core.outcomes import Seen, Unavailable
+from slurmgate.core.outcomes import Unavailable
 from slurmgate.core.record import Record, Stage
 from slurmgate.engine.site import Site
 
@@ -33,7 +34,7 @@ class Tracker:
             if site is not None and self._known():
                 try:
                     await self._look(site)
-                except Exception:
+                except Exception:  # noqa: BLE001 - see below
                     # A mistake of ours must not leave all jobs of the cluster unwatched for ever.
                     _log.exception("A look at the queue failed in a way nobody foresaw")
             await asyncio.sleep(site.spec.limits.poll_interval_seconds if site else _IDLE_SECONDS)
@@ -46,8 +47,7 @@ class Tracker:
             site.note("squeue", answer)
             if isinstance(answer, Unavailable):
                 continue  # says nothing about any job
-            for record in asked:
-                self._tell(record, lambda current, seen=answer: lifecycle.queue_seen(current, seen, self._clock()))
+            self._tell(asked, partial(lifecycle.queue_seen, seen=answer))
             await self._account(site, asker, {record.token for record in asked})
 
     async def _account(self, site: Site, asker: str, tokens: set[str]) -> None:
@@ -55,16 +55,15 @@ class Tracker:
         if not unread:
             return
         if not site.keeps_accounting:
-            for record in unread:
-                self._tell(record, lambda current: lifecycle.without_accounting(current, self._clock()))
+            self._tell(unread, lifecycle.without_accounting)
             return
-        answer: Seen | Unavailable = await site.gateway.account(asker, _ids(unread))
+        answer = await site.gateway.account(asker, _ids(unread))
         site.note("sacct", answer)
-        for record in unread:
-            self._tell(record, lambda current: lifecycle.accounting_seen(current, answer, self._clock()))
+        self._tell(unread, partial(lifecycle.accounting_seen, seen=answer))
 
-    def _tell(self, record: Record, decide: Callable[[Record], Decision]) -> None:
-        self._change(record.token, Stage.KNOWN, decide)
+    def _tell(self, records: Iterable[Record], decide: Callable[..., Decision]) -> None:
+        for record in records:
+            self._change(record.token, Stage.KNOWN, lambda current: decide(current, now=self._clock()))
 
 
 def _ids(records: Iterable[Record]) -> list[str]:

@@ -74,7 +74,7 @@ def read(text: str) -> Node:
         root = _node(next(events), events, 0)
         next(events)  # end of the document
         if not isinstance(event := next(events), yaml.StreamEndEvent):
-            raise Unreadable(f"line {event.start_mark.line + 1}: a second document begins; only one is read")
+            raise Unreadable(f"line {_line(event)}: a second document begins; only one is read")
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise Unreadable(f"{line}not YAML: {error.problem}") from None
@@ -84,12 +84,12 @@ def read(text: str) -> Node:
 
 
 def _node(event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Node:
-    line = event.start_mark.line + 1
+    line = _line(event)
     if depth > _DEPTH_LIMIT:
         raise Unreadable(f"line {line}: more than {_DEPTH_LIMIT} levels deep")
     match event:
         case yaml.ScalarEvent() if event.tag in _STRING:
-            is_null = event.style is None and event.value in _NULL
+            is_null = not event.style and event.value in _NULL
             return Text("" if is_null else event.value, line)
         case yaml.SequenceStartEvent():
             nodes = []
@@ -104,3 +104,7 @@ def _node(event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Node:
             return Fields(tuple(pairs), line)
         case _:
             return Foreign(line)
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0

@@ -1,4 +1,4 @@
-"""From a submission and what it refers to, to the package that travels to the cluster. Pure: the same input, the same package."""
+"""From a submission and what it refers to, to the package that travels to the cluster. Pure."""
 
 import hashlib
 import re
@@ -63,8 +63,8 @@ def prepare(
         return refused
     try:
         directives = options.directives(script, allowed=cluster.allow_options)
-    except options.NotUnderstoodError as error:
-        return Refused(Reason.OPTION_NOT_ALLOWED, str(error))
+    except options.NotUnderstoodError as problem:
+        return Refused(Reason.OPTION_NOT_ALLOWED, str(problem))
     resolved = options.resolve(
         spec,
         directives,

@@ -157,7 +157,7 @@ def _account_row(match: re.Match[str], row: dict[str, str]) -> Task:
         state=state,
         reason=row["Reason"] or None,
         exit_code=code,
-        signal=signal,
+        signal=signal or None,
         user=row["User"] or None,
         token=_token(row["SubmitLine"]) or _token(row["Comment"]),
         submit_time=time(row["Submit"]),

@@ -11,7 +11,9 @@ from functools import cache
 from importlib.resources import files
 
 KILL_AFTER_SECONDS = 5
-_BEGIN, _END, _RC = "SLURMGATE-BEGIN", "SLURMGATE-END", "SLURMGATE-RC="
+_BEGIN, _END, _RUN = "SLURMGATE-BEGIN", "SLURMGATE-END", "SLURMGATE-"
+RC, ERR = f"{_RUN}RC", f"{_RUN}ERR"
+"""Keys that run.sh adds to the output of the command: exit status and stderr."""
 
 
 @cache
@@ -45,8 +47,8 @@ class Answer:
         return tuple(line[len(key) + 1 :] for line in self.lines if line.startswith(f"{key}="))
 
     def get(self, key: str) -> str:
-        """The first value of a key, empty if there is none."""
-        return next(iter(self.all(key)), "")
+        """The value of a key (the last one), empty if there is none."""
+        return next(reversed(self.all(key)), "")
 
     def number(self, key: str) -> int | None:
         """A value that is a number."""
@@ -67,13 +69,7 @@ class Answer:
     @property
     def rows(self) -> tuple[str, ...]:
         """The output of a command started by run.sh."""
-        return tuple(line for line in self.lines if line and not line.startswith(_RC))
-
-    @property
-    def exit_status(self) -> int | None:
-        """The exit status of a command started by run.sh."""
-        status = next((line.removeprefix(_RC) for line in reversed(self.lines) if line.startswith(_RC)), "")
-        return int(status) if status.isdigit() else None
+        return tuple(line for line in self.lines if line and not line.startswith(_RUN))
 
 
 def answer(stdout: bytes) -> Answer | None:

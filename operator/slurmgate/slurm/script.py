@@ -33,6 +33,7 @@ _ONE_TASK_ARGUMENTS = re.compile(
 )
 """srun arguments that change neither the number of tasks nor where their output goes."""
 
+
 def check(script: bytes, mode: LaunchMode | None) -> Refused | None:
     """Whether this can be a batch script at all.
 
@@ -81,12 +82,7 @@ def wrap(script: bytes, *, token: str, srun: str, arguments: Sequence[str]) -> b
     """The batch script that starts the staged script by srun."""
     one = all(_ONE_TASK_ARGUMENTS.match(argument) for argument in arguments)
     command = shlex.join([srun, "--overlap", "--export=ALL", *arguments])
-    body = (
-        remote.text("batch")
-        .replace("@TOKEN@", token)
-        .replace("@ONE@", "yes" if one else "no")
-        .replace("@SRUN@", command)
-    )
+    body = remote.text("batch").replace("@TOKEN@", token).replace("@ONE@", "yes" if one else "no").replace("@SRUN@", command)
     _, _, comments = head(script).partition(b"\n")
     if comments and not comments.endswith(b"\n"):
         comments += b"\n"

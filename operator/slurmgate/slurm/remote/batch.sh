@@ -9,12 +9,15 @@ for number in $SLURM_JOB_NUM_NODES $SLURM_NTASKS $SLURM_NTASKS_PER_NODE $SLURM_N
     [ "$number" = 1 ] || one=no
 done
 case $gate in *[%\\]*) one=no ;; esac # srun would take these for patterns
+exec 3<&0 # or the background would read /dev/null
 if [ "$one" = yes ] && mkdir -p "$io"; then
-    # srun opens a path with %t in it not itself: the task does, on this same node
-    ln -sf "/proc/$$/fd/0" "$io/0.in" && ln -sf "/proc/$$/fd/1" "$io/0.out" && ln -sf "/proc/$$/fd/2" "$io/0.err"
-    "$@" --open-mode=append --input="$io/%t.in" --output="$io/%t.out" --error="$io/%t.err" "$gate/script" 2>"$io/srun" &
+    # srun does not open a path with %t in it itself: the task does, on this same node. (Not so its input: slurmstepd of
+    # 22.05 crashes when all three are files.)
+    ln -sf "/proc/$$/fd/1" "$io/0.out" && ln -sf "/proc/$$/fd/2" "$io/0.err"
+    "$@" --open-mode=append --output="$io/%t.out" --error="$io/%t.err" "$gate/script" 2>"$io/srun" <&3 3<&- &
 else
-    "$@" "$gate/script" <&0 &
+    one=no
+    "$@" "$gate/script" <&3 3<&- &
 fi
 srun=$!
 signals='HUP INT QUIT USR1 USR2 ALRM TERM URG WINCH'

@@ -6,6 +6,8 @@ attempt=$state/attempt.$number
 begin
 tell attempt "$number"
 tell now "$(date +%s)"
+tell directory "$(cd -P -- "$directory" 2>/dev/null && pwd -P)"
+[ ! -e "$state/complete" ] || tell staged yes
 if [ "$number" -gt 0 ]; then
     tell started "$(cat "$attempt/started" 2>/dev/null)"
     [ ! -e "$attempt/failed" ] || tell failed yes

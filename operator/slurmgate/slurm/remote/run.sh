@@ -1,6 +1,8 @@
 # Runs one of Slurm's commands: "$@". Times come as seconds since 1970, and lists of array tasks in full.
 begin
-SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0 "$@" </dev/null
+{ err=$(SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0 "$@" 2>&1 >&3 </dev/null); } 3>&1
 rc=$?
-printf '\nSLURMGATE-RC=%s\n' "$rc"
+printf '\n'
+tell SLURMGATE-RC "$rc"
+tell SLURMGATE-ERR "$(printf '%s' "$err" | tail -c 4096 | base64 | tr -d '\n')"
 end

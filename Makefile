@@ -1,0 +1,50 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+help: ## Show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.installed: pyproject.toml requirements/dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements/dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: $(VENV)/.installed ## Make .venv with everything needed, from the lock file
+
+demo: install ## See it work: real Slurm, real Kubernetes API, six submissions
+	$(BIN)/python -m bed.demo
+
+test: install ## All tests but the whole node (make e2e)
+	$(BIN)/python -m bed.tests
+
+e2e: install ## The chart on a whole Kubernetes node
+	$(BIN)/python -m pytest tests/e2e -m node
+
+check: install ## Lint, format, types, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy operator/slurmgate bed tests
+	$(BIN)/lint-imports
+
+bed: install ## Start the bed and install the chart's objects in it, to play with
+	$(BIN)/python -m bed.play
+
+run: install ## Run the operator on the bed, in the foreground
+	$(BIN)/python -m bed.play run
+
+down: install ## End the bed
+	$(BIN)/python -m bed down
+
+generate: install ## Make CRDs, chart CRDs and reference pages from the models
+	$(BIN)/python -m slurmgate.resources.crd crds
+	mkdir -p helm/slurmgate/files/crds
+	cp crds/*.yaml helm/slurmgate/files/crds/
+
+lock: install ## Resolve the dependencies anew
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate --output-file requirements/runtime.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate --allow-unsafe --extra dev --output-file requirements/dev.txt pyproject.toml
+
+.PHONY: help install demo test e2e check bed run down generate lock

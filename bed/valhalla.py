@@ -1,0 +1,74 @@
+"""What an admin of the bed's cluster writes once: keys, host keys, user mapping, and the chart's values."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bed.life import Bed
+from bed.operator import NAMESPACE, apply, ensure_namespace
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+CLUSTER = "valhalla"
+MAPPING = "slurmgate-mapping"
+RESEARCH = "research"
+MAIL_DOMAIN = "example.org"
+USERS = ("kirby", "mario", "dovahkiin")
+
+Json = dict[str, Any]
+
+
+def prepare(bed: Bed, *, users: Sequence[str] = USERS) -> Json:
+    """Put keys, host keys and mapping into the operator's namespace. Returns the chart's values for this cluster."""
+    slurm = bed.slurm.description
+    ensure_namespace(bed, NAMESPACE)
+    apply(bed, [yaml.safe_load((EXAMPLES / "namespace.yaml").read_text())])
+    keys = [
+        _object("Secret", f"{user}-ssh-key", stringData={"ssh-privatekey": slurm.users[user].read_text()}) for user in users
+    ]
+    known_hosts = _object("ConfigMap", f"{CLUSTER}-known-hosts", data={"known_hosts": slurm.known_hosts})
+    apply(bed, [*keys, known_hosts])
+    map_users(bed, users)
+    return values(bed)
+
+
+def map_users(bed: Bed, users: Sequence[str]) -> None:
+    """Write the user mapping, as GitOps would."""
+    entries = [
+        {
+            "mail": f"{user}@{MAIL_DOMAIN}",
+            "mapped_user": user,
+            "ssh_private_key_secret": {"name": f"{user}-ssh-key", "key": "ssh-privatekey"},
+        }
+        for user in users
+    ]
+    write_mapping(bed, yaml.safe_dump({"users_id_mapping": entries}, sort_keys=False))
+
+
+def write_mapping(bed: Bed, text: str) -> None:
+    """Write this very mapping file."""
+    apply(bed, [_object("ConfigMap", MAPPING, data={"ssh_mapping.yaml": text})])
+
+
+def values(bed: Bed, **spec: Any) -> Json:
+    """The chart's values for the bed's cluster; `spec` replaces parts of the SlurmCluster's."""
+    return {"clusters": [{"name": CLUSTER, "spec": {**cluster_spec(bed), **spec}}], "submissionNamespaces": [RESEARCH]}
+
+
+def cluster_spec(bed: Bed) -> Json:
+    """The SlurmCluster's spec."""
+    slurm = bed.slurm.description
+    return {
+        "ssh": {
+            "hosts": [{"host": slurm.host, "port": slurm.port}],
+            "knownHosts": {"configMapKeyRef": {"name": f"{CLUSTER}-known-hosts", "key": "known_hosts"}},
+        },
+        "identity": {"mapping": {"configMap": MAPPING}},
+        "commands": {name: slurm.commands[name] for name in ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "srun")},
+        "limits": {"pollIntervalSeconds": 1},
+    }
+
+
+def _object(kind: str, name: str, **content: Any) -> Json:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE}, **content}

@@ -1,0 +1,61 @@
+"""What the words of sbatch, the shell and Slurm's other commands mean for a submission: change something, or wait.
+
+Whether slurmctld may have the job nevertheless is decided where sbatch ran (remote/submit.sh); these tables are only asked about
+things that certainly were not done. Sources: src/common/slurm_errno.c of 22.05 to 26.05, and what a real Slurm said in tests.
+"""
+
+import re
+
+from slurmgate.core.outcomes import NotNow, Refused
+from slurmgate.core.reasons import Reason
+
+MOST_WORDS = 2000
+
+_LATER = (
+    (
+        Reason.QUEUED_LIMIT,
+        re.compile(
+            r"Max(Submit|JobCount)|GrpSubmit|MaxJobCount limit|(?:Max|Grp)\w*Submit\w*Limit|"
+            r"job queue full|Rate limit exceeded|Requires more ports",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        Reason.CONTROLLER_UNAVAILABLE,
+        re.compile(
+            r"Unable to contact slurm controller|Connection refused|connection failure|standby mode|"
+            r"Unable to takeover|Controller is in|temporarily unable|Resource temporarily unavailable|"
+            r"System submissions disabled|I/O error writing|Could not establish a configuration|fetch_config|"
+            r"authentication (error|credential)|munge|timed out|Zero Bytes|(send|receive|shutdown) failure|"
+            r"Unexpected message|Insane message|Header lengths|unpack|Connection (reset|forced)|would block",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        Reason.COMMAND_FAILED,
+        re.compile(
+            r"No space left|quota|Stale file handle|Input/output error|Cannot allocate memory|fork: |"
+            r"did not arrive whole|unexpected end|Unexpected EOF|partition not available|"
+            r"Transport endpoint|not responding",
+            re.IGNORECASE,
+        ),
+    ),
+)
+
+
+def later(words: str) -> Reason | None:
+    """Why to try again later; None if trying again would say the same."""
+    return next((reason for reason, pattern in _LATER if pattern.search(words)), None)
+
+
+def refusal(words: str, *, reason: Reason) -> Refused | NotNow:
+    """The verdict on something that was not done, with `reason` if waiting would not help."""
+    text = shortened(words)
+    waiting = later(words)
+    return Refused(reason, text) if waiting is None else NotNow(waiting, text)
+
+
+def shortened(words: str) -> str:
+    """Words for a status message: without what Slurm puts before each line, the end if it is too long."""
+    text = "\n".join(re.sub(r"^sbatch: (error: )?", "", line) for line in words.strip().splitlines())
+    return text if len(text) <= MOST_WORDS else "... " + text[-MOST_WORDS:]

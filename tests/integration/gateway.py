@@ -1,0 +1,170 @@
+"""A real cluster for the gateway's tests: the bed's Slurm, reached through the bed's sshd by our own ssh room."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bed
+from slurmgate.core.outcomes import Admission, Refused, Staged, Submitted, Task
+from slurmgate.core.states import Kind, state
+from slurmgate.resources.cluster import SlurmClusterSpec
+from slurmgate.resources.submission import JobSubmissionSpec
+from slurmgate.slurm.cli import CliGateway
+from slurmgate.slurm.gateway import File, Package
+from slurmgate.slurm.package import prepare
+from slurmgate.ssh.credentials import PrivateKey
+from slurmgate.ssh.endpoint import Endpoint, Host
+from slurmgate.ssh.runner import Runner
+
+
+@dataclass
+class Keys:
+    files: dict[str, Path]
+
+    async def private_key(self, user: str) -> PrivateKey:
+        return PrivateKey.parse(self.files[user].read_bytes())
+
+
+@dataclass
+class Job:
+    """A submission on its way, and what it may be asked afterwards."""
+
+    token: str
+    admission: Admission
+    package: Package
+    user: str = "kirby"
+    directory: str = ""
+    job_id: str = ""
+
+
+@dataclass
+class Site:
+    """The gateway together with what a test does behind its back."""
+
+    bed: bed.Bed
+    gateway: CliGateway
+    runner: Runner
+    spec: SlurmClusterSpec
+    jobs: list[Job] = field(default_factory=list)
+
+    def make(
+        self,
+        script: str | bytes = "#!/bin/sh\ntrue\n",
+        *,
+        user: str = "kirby",
+        token: str | None = None,
+        held: bool = False,
+        files: Sequence[File] = (),
+        environment: Sequence[tuple[str, str]] = (),
+        **spec: Any,
+    ) -> Job | Refused:
+        token = token or str(uuid.uuid4())
+        body = {
+            "clusterRef": {"name": "valhalla"},
+            "owner": "kirby@example.org",
+            "script": {"inline": "x"},
+            "environment": [{"name": name, "value": "x"} for name, _ in environment],
+            **spec,
+        }
+        prepared = prepare(
+            JobSubmissionSpec.model_validate(body),
+            namespace="research",
+            name="job",
+            token=token,
+            user=user,
+            script=script.encode() if isinstance(script, str) else script,
+            files=files,
+            environment=environment,
+            held=held,
+            cluster=self.spec,
+        )
+        return prepared if isinstance(prepared, Refused) else Job(token, *prepared, user=user)
+
+    def job(self, script: str | bytes = "#!/bin/sh\ntrue\n", **more: Any) -> Job:
+        job = self.make(script, **more)
+        assert isinstance(job, Job), job
+        return job
+
+    async def stage(self, job: Job) -> Job:
+        staged = await self.gateway.stage(job.user, job.package)
+        assert isinstance(staged, Staged), staged
+        job.directory = staged.directory
+        return job
+
+    async def submit(self, job: Job) -> Job:
+        await self.stage(job)
+        submitted = await self.gateway.submit(job.user, job.token, job.directory)
+        assert isinstance(submitted, Submitted), submitted
+        job.job_id = submitted.job_id
+        return job
+
+    async def run(self, script: str | bytes, **more: Any) -> Job:
+        return await self.submit(self.job(script, **more))
+
+    async def rows(self, job: Job) -> tuple[Task, ...]:
+        seen = await self.gateway.observe(job.user, [job.user])
+        return getattr(seen, "tasks", {}).get(job.job_id, ())
+
+    async def record(self, job: Job, *, seconds: float = 60) -> tuple[Task, ...]:
+        """Its rows in accounting, once all of them have ended there."""
+
+        async def ended() -> tuple[Task, ...]:
+            if any(state(row.state).kind is not Kind.ENDED for row in await self.rows(job)):
+                return ()
+            seen = await self.gateway.account(job.user, [job.job_id])
+            rows: tuple[Task, ...] = getattr(seen, "tasks", {}).get(job.job_id, ())
+            return rows if rows and all(state(row.state).kind is Kind.ENDED for row in rows) else ()
+
+        return await eventually(ended, seconds=seconds)
+
+    def shell(self, command: str, *, user: str = "kirby") -> str:
+        """What a person sees who types this on the login node."""
+        done = self.bed.slurm.inside(["/bin/bash", "-c", command], user=user)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def read(self, job: Job, name: str) -> bytes:
+        """A file of the job's working directory."""
+        return self.path(job, name).read_bytes()
+
+    def path(self, job: Job, name: str = ".") -> Path:
+        return self.bed.slurm.description.homes / Path(job.directory).relative_to("/home") / name
+
+
+async def eventually(ask: Callable[[], Any], *, seconds: float = 30) -> Any:
+    """The first answer that is not empty."""
+    until = time.monotonic() + seconds
+    while True:
+        if answer := await ask():
+            return answer
+        assert time.monotonic() < until, "it did not come to that"
+        await asyncio.sleep(0.3)
+
+
+@pytest.fixture(scope="session")
+def gateway_bed() -> Iterator[bed.Bed]:
+    running = bed.up("gateway", slurm=bed.Options(message_timeout=4, kill_wait=4), kubernetes=False)
+    yield running
+    running.down()
+
+
+@pytest.fixture
+async def site(gateway_bed: bed.Bed) -> AsyncIterator[Site]:
+    slurm = gateway_bed.slurm.description
+    endpoint = Endpoint(name="valhalla", hosts=(Host(slurm.host, slurm.port),), known_hosts=slurm.known_hosts)
+    runner = Runner(endpoint, Keys(slurm.users))
+    spec = SlurmClusterSpec.model_validate(
+        {
+            "ssh": {"hosts": [{"host": slurm.host, "port": slurm.port}], "knownHosts": {"inline": slurm.known_hosts}},
+            "identity": {"mapping": {"configMap": "mapping"}},
+            "limits": {"commandTimeoutSeconds": 20},
+        }
+    )
+    yield Site(gateway_bed, CliGateway(runner, spec), runner, spec)
+    await runner.close()

@@ -1,0 +1,309 @@
+"""Submissions, rows of Slurm and whole lives, in the words that the tests are told in."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from slurmgate.core import lifecycle
+from slurmgate.core.lifecycle import Decision, Event
+from slurmgate.core.outcomes import (
+    Admission,
+    AdmissionOutcome,
+    ControlOutcome,
+    FindOutcome,
+    NeverSent,
+    NotNow,
+    Observation,
+    Refused,
+    Seen,
+    Source,
+    Submitted,
+    SubmitOutcome,
+    Task,
+    Unavailable,
+    Uncertain,
+)
+from slurmgate.core.reasons import Reason
+from slurmgate.core.record import Record, Stage, Step
+from slurmgate.resources.base import FINALIZER, Condition
+from slurmgate.resources.submission import JobSubmission, JobSubmissionStatus, LaunchMode, LaunchStatus
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+TOKEN = "6c1f8c1e-1d65-4d4f-9d4c-0a3c5d1f0a01"
+OTHER_TOKEN = "11111111-2222-3333-4444-555555555555"
+JOB = "42"
+
+UNREACHABLE = NotNow(Reason.CLUSTER_UNREACHABLE, "login1: no route to host")
+REFUSED = Refused(Reason.SUBMIT_REJECTED, "sbatch: error: invalid partition specified: nope")
+UNCERTAIN = Uncertain("the connection broke while sbatch ran")
+NEVER_SENT = NeverSent()
+SQUEUE_DOWN = Unavailable(Reason.CONTROLLER_UNAVAILABLE, "slurm_load_jobs error: Unable to contact slurm controller")
+SACCT_DOWN = Unavailable(Reason.ACCOUNTING_UNAVAILABLE, "sacct: error: Connection refused")
+
+
+def at(seconds: float) -> datetime:
+    """So many seconds after the tests began."""
+    return NOW + timedelta(seconds=seconds)
+
+
+def admission(*, array: str | None = None, held: bool = False, user: str = "kirby") -> Admission:
+    return Admission(
+        user=user,
+        directory="~/slurmgate/lab/hello-6c1f8c1e",
+        script_sha256="5" * 64,
+        arguments=("--parsable", f"--comment=slurmgate:{TOKEN}"),
+        launch=LaunchStatus(mode=LaunchMode.SRUN, why="Auto: the script starts no steps of its own"),
+        stdout="slurm-%A_%a.out" if array else "slurm-%j.out",
+        stderr="slurm-%A_%a.out" if array else "slurm-%j.out",
+        array=array,
+        held=held,
+    )
+
+
+def row(state: str, index: str | None = None, **changes: Any) -> Task:
+    """A row of squeue that is of our job, unless `changes` say otherwise."""
+    task = Task(
+        job_id=JOB,
+        state=state,
+        index=index,
+        user="kirby",
+        token=TOKEN,
+        submit_time=at(2),
+        partition="batch",
+        nodes=None if state == "PENDING" else "node1",
+        start_time=None if state == "PENDING" else at(3),
+    )
+    return replace(task, **changes)
+
+
+def pending(reason: str | None = "Priority", index: str | None = None, **changes: Any) -> Task:
+    return row("PENDING", index, reason=reason, **changes)
+
+
+def record_of(state: str, index: str | None = None, **changes: Any) -> Task:
+    """An ended record of sacct: with exit code, times and usage."""
+    details = {"exit_code": 0, "signal": None, "end_time": at(13), "elapsed_seconds": 10, "cpu_seconds": 9.5}
+    return row(state, index, **{**details, "max_rss_bytes": 1024, **changes})
+
+
+def squeue(*rows: Task) -> Seen:
+    return _seen(Source.QUEUE, rows)
+
+
+def sacct(*rows: Task) -> Seen:
+    return _seen(Source.ACCOUNTING, rows)
+
+
+def _seen(source: Source, rows: Iterable[Task]) -> Seen:
+    tasks: dict[str, tuple[Task, ...]] = {}
+    for each in rows:
+        tasks[each.job_id] = (*tasks.get(each.job_id, ()), each)
+    return Seen(source, tasks)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A JobSubmission being written: every word answers with another draft."""
+
+    spec: dict[str, Any] = field(
+        default_factory=lambda: {
+            "clusterRef": {"name": "valhalla"},
+            "owner": "kirby@nintendo.example",
+            "script": {"inline": "#!/bin/sh\nhostname\n"},
+        }
+    )
+    metadata: dict[str, Any] = field(
+        default_factory=lambda: {
+            "name": "hello",
+            "namespace": "lab",
+            "uid": TOKEN,
+            "generation": 1,
+            "resourceVersion": "100",
+            "creationTimestamp": NOW.isoformat(),
+        }
+    )
+    status: dict[str, Any] | None = None
+
+    def with_spec(self, **fields: Any) -> Self:
+        return replace(self, spec=self.spec | fields)
+
+    def with_metadata(self, **fields: Any) -> Self:
+        return replace(self, metadata=self.metadata | fields)
+
+    def with_status(self, status: JobSubmissionStatus) -> Self:
+        return replace(self, status=status.wire())
+
+    def edited(self, **fields: Any) -> Self:
+        """The person changes spec: the API server counts the generation up."""
+        return self.with_spec(**fields)._changed()
+
+    def cancelled(self) -> Self:
+        return self.edited(cancel=True)
+
+    def suspended(self, wish: bool = True) -> Self:  # noqa: FBT002 - reads as a word
+        return self.edited(suspend=wish)
+
+    def orphaning(self) -> Self:
+        return self.edited(deletionPolicy="Orphan")
+
+    def deleted(self, when: datetime) -> Self:
+        return self.with_metadata(deletionTimestamp=when.isoformat())._changed()
+
+    def finalized(self) -> Self:
+        return self.with_metadata(finalizers=[FINALIZER])
+
+    def released(self) -> Self:
+        return self.with_metadata(finalizers=[])
+
+    def echoed(self) -> Self:
+        """The object comes back after a write of ours: only its resourceVersion is another."""
+        return self.with_metadata(resourceVersion=str(int(self.metadata["resourceVersion"]) + 1))
+
+    def _changed(self) -> Self:
+        return self.with_metadata(generation=self.metadata["generation"] + 1).echoed()
+
+    def body(self) -> dict[str, Any]:
+        return {"metadata": self.metadata, "spec": self.spec} | ({"status": self.status} if self.status else {})
+
+    def build(self) -> JobSubmission:
+        return JobSubmission.model_validate(self.body())
+
+
+class Life:
+    """One submission in the hands of the state machine; keeps what would be written to the API, as the engine does."""
+
+    def __init__(self, draft: Draft | None = None, *, now: datetime = NOW) -> None:
+        self.draft = draft or Draft()
+        self.now = now
+        self.events: list[Event] = []
+        self.writes: list[JobSubmissionStatus] = []
+        self._record: Record | None = None
+        self._apply(lifecycle.first_seen(self.draft.build(), now))
+
+    # Where it stands
+
+    @property
+    def record(self) -> Record:
+        assert self._record is not None
+        return self._record
+
+    @property
+    def status(self) -> JobSubmissionStatus:
+        return self.record.status
+
+    @property
+    def stage(self) -> Stage:
+        return self.record.stage
+
+    @property
+    def next_step(self) -> Step | None:
+        return lifecycle.next_step(self.record, self.now)
+
+    def condition(self, kind: str) -> Condition | None:
+        return next((each for each in self.status.conditions if each.type == kind), None)
+
+    def shows(self) -> tuple[str | None, str | None, str]:
+        """What `kubectl get jsub` shows: phase, Slurm's state, reason."""
+        return shown(self.status)
+
+    # What happens to it
+
+    def wait(self, seconds: float) -> Self:
+        self.now += timedelta(seconds=seconds)
+        return self
+
+    def edit(self, draft: Draft) -> Self:
+        self.draft = draft
+        return self._apply(lifecycle.edited(self.record, self._as_it_stands(), self.now))
+
+    def cancel(self) -> Self:
+        return self.edit(self.draft.cancelled())
+
+    def suspend(self, wish: bool = True) -> Self:  # noqa: FBT002 - reads as a word
+        return self.edit(self.draft.suspended(wish))
+
+    def delete(self) -> Self:
+        return self.edit(self.draft.deleted(self.now))
+
+    def orphan(self) -> Self:
+        return self.edit(self.draft.orphaning())
+
+    def restart(self) -> Self:
+        """The operator starts again and knows only what was written."""
+        self._record = None
+        return self._apply(lifecycle.first_seen(self._as_it_stands(), self.now))
+
+    def admit(self, outcome: AdmissionOutcome | None = None) -> Self:
+        outcome = outcome or admission()
+        if isinstance(outcome, Admission):
+            self.draft = self.draft.finalized()
+        return self._apply(lifecycle.admitted(self.record, outcome, self.now))
+
+    def send(self) -> Self:
+        return self._apply(lifecycle.sending(self.record))
+
+    def submit(self, outcome: SubmitOutcome | None = None) -> Self:
+        """Send it, and hear what came of it."""
+        self.send()
+        return self._apply(lifecycle.submitted(self.record, outcome or Submitted(JOB, directory="/home/kirby/w"), self.now))
+
+    def find(self, outcome: FindOutcome) -> Self:
+        return self._apply(lifecycle.found(self.record, outcome, self.now))
+
+    def control(self, step: Step, outcome: ControlOutcome = None) -> Self:
+        return self._apply(lifecycle.controlled(self.record, step, outcome, self.now))
+
+    def let_go(self) -> Self:
+        self.draft = self.draft.released()
+        return self._apply(lifecycle.let_go(self.record))
+
+    def queue(self, *rows: Task) -> Self:
+        """Squeue answers with these rows."""
+        return self._apply(lifecycle.queue_seen(self.record, squeue(*rows), self.now))
+
+    def account(self, *rows: Task) -> Self:
+        """Sacct answers with these rows, if it would be asked."""
+        return self._observe(sacct(*rows))
+
+    def account_fails(self) -> Self:
+        return self._observe(SACCT_DOWN)
+
+    def no_accounting(self) -> Self:
+        if self.stage is Stage.KNOWN and self.record.unread:
+            self._apply(lifecycle.without_accounting(self.record, self.now))
+        return self
+
+    def known(self, *, array: str | None = None, held: bool = False) -> Self:
+        """Through admission and sbatch."""
+        return self.wait(1).admit(admission(array=array, held=held)).wait(1).submit()
+
+    def _observe(self, answer: Observation) -> Self:
+        if self.stage is Stage.KNOWN and self.record.unread:
+            self._apply(lifecycle.accounting_seen(self.record, answer, self.now))
+        return self
+
+    def _apply(self, decision: Decision) -> Self:
+        before, self._record = self._record, decision.record
+        if (before is None and self._last_written != decision.record.status) or (
+            before is not None and before.status != decision.record.status
+        ):
+            self.writes.append(decision.record.status)
+        self.events.extend(decision.events)
+        return self
+
+    @property
+    def _last_written(self) -> JobSubmissionStatus:
+        return self.writes[-1] if self.writes else self.draft.build().status
+
+    def _as_it_stands(self) -> JobSubmission:
+        return self.draft.with_status(self._last_written).build()
+
+
+def shown(status: JobSubmissionStatus) -> tuple[str | None, str | None, str]:
+    (ready,) = (condition for condition in status.conditions if condition.type == "Ready")
+    return status.phase, status.slurm.state if status.slurm else None, ready.reason
+
+
+def told(events: Iterable[Event]) -> list[tuple[str, str]]:
+    return [(event.type, event.reason) for event in events]

@@ -1,0 +1,375 @@
+import asyncio
+import socket
+import time
+from dataclasses import replace
+
+import asyncssh
+import pytest
+
+from slurmgate.ssh.credentials import KeyUnavailable, PrivateKey
+from slurmgate.ssh.endpoint import Host
+from slurmgate.ssh.outcome import Cause, DidNotRun, Outcome, Ran, Unknown
+from slurmgate.ssh.runner import Runner
+from tests.unit.ssh.conftest import Make
+from tests.unit.ssh.support import AUTHORITY, HOST_KEY, Counts, Keys, Process, Server
+
+
+def cause(outcome: Outcome) -> Cause | None:
+    return outcome.cause if isinstance(outcome, DidNotRun) else None
+
+
+def message(outcome: Outcome) -> str:
+    assert not isinstance(outcome, Ran)
+    return outcome.message
+
+
+class TestOutcomes:
+    async def test_words_are_quoted(self, runner: Runner) -> None:
+        outcome = await runner.run("ada", ["echo", "it's", "a b"], deadline=5)
+        assert outcome == Ran(0, b"echo 'it'\"'\"'s' 'a b'", b"")
+
+    async def test_an_end_without_a_status_is_unknown(self, runner: Runner, server: Server) -> None:
+        async def vanish(process: Process) -> None:
+            process.stdout.write(b"Submitted")
+            process.close()
+
+        server.behave = vanish
+        outcome = await runner.run("ada", ["x"], deadline=5)
+        assert outcome == Unknown("the connection ended while the command ran: closed without an exit status")
+
+    async def test_a_signal_is_not_an_exit(self, runner: Runner, server: Server) -> None:
+        async def die(process: Process) -> None:
+            process.exit_with_signal("SEGV")
+
+        server.behave = die
+        assert await runner.run("ada", ["x"], deadline=5) == Ran(-1, b"", b"", "SEGV")
+
+    @pytest.mark.parametrize("polite", [True, False])
+    async def test_a_connection_that_ends_after_the_request_is_unknown(
+        self, runner: Runner, server: Server, polite: bool
+    ) -> None:
+        async def leave(process: Process) -> None:
+            connection = process.channel.get_connection()
+            if polite:
+                connection.close()
+            else:
+                connection.abort()
+
+        server.behave = leave
+        assert isinstance(await runner.run("ada", ["x"], deadline=5), Unknown)
+
+    async def test_a_connection_that_ends_before_all_output_came_is_unknown(self, runner: Runner, server: Server) -> None:
+        async def leave(process: Process) -> None:
+            process.stdout.write(b"half")
+            process.channel._send_request(b"exit-status", (0).to_bytes(4, "big"))
+            await asyncio.sleep(0.05)
+            process.channel.get_connection().close()
+
+        server.behave = leave
+        assert await runner.run("ada", ["x"], deadline=5) == Unknown("the connection ended before all output had arrived")
+
+    async def test_output_in_other_encodings_is_left_alone(self, runner: Runner, server: Server) -> None:
+        async def latin(process: Process) -> None:
+            process.stdout.write(b"\xfc\x00\xff")
+            process.exit(0)
+
+        server.behave = latin
+        assert await runner.run("ada", ["x"], deadline=5) == Ran(0, b"\xfc\x00\xff", b"")
+
+    async def test_the_deadline_covers_the_command(self, runner: Runner, server: Server) -> None:
+        server.behave = forever
+        started = time.monotonic()
+        outcome = await runner.run("ada", ["x"], deadline=0.3)
+        assert outcome == Unknown("valhalla: the command did not end within 0.3 s")
+        assert time.monotonic() - started < 1
+
+
+class TestSessions:
+    async def test_a_refused_session_is_asked_for_again(self, runner: Runner, server: Server) -> None:
+        server.accepts_sessions = False
+        running = asyncio.create_task(runner.run("ada", ["x"], deadline=5))
+        await asyncio.sleep(0.3)
+        server.accepts_sessions = True
+        assert await running == Ran(0, b"x", b"")
+
+    @pytest.mark.parametrize("what", ["accepts_sessions", "accepts_commands"])
+    async def test_a_server_that_refuses_until_the_deadline_is_busy(self, runner: Runner, server: Server, what: str) -> None:
+        setattr(server, what, False)
+        outcome = await runner.run("ada", ["x"], deadline=1)
+        assert cause(outcome) is Cause.BUSY
+        assert "127.0.0.1" in message(outcome)
+        assert len(server.connections) < 10
+
+    async def test_a_command_waits_for_a_free_session(self, make: Make, server: Server) -> None:
+        server.behave = soon
+        runner = make(connections_per_user=1, sessions_per_connection=2)
+        outcomes = await asyncio.gather(*(runner.run("ada", [str(n)], deadline=5) for n in range(10)))
+        assert outcomes == [Ran(0, str(n).encode(), b"") for n in range(10)]
+        assert len(server.connections) == 1
+
+    async def test_no_free_session_until_the_deadline_is_busy(self, make: Make, server: Server) -> None:
+        server.behave = forever
+        runner = make(connections_per_user=1, sessions_per_connection=1)
+        outcomes = await asyncio.gather(*(runner.run("ada", ["x"], deadline=0.5) for _ in range(2)))
+        assert {type(outcome) for outcome in outcomes} == {Unknown, DidNotRun}
+        assert {cause(outcome) for outcome in outcomes} == {None, Cause.BUSY}
+
+    async def test_users_do_not_share(self, runner: Runner, server: Server) -> None:
+        await asyncio.gather(runner.run("ada", ["x"], deadline=5), runner.run("grace", ["x"], deadline=5))
+        assert len(server.connections) == 2
+
+    async def test_cancelling_at_any_moment_loses_nothing(self, make: Make, server: Server) -> None:
+        server.behave = soon
+        runner = make(connections_per_user=1, sessions_per_connection=2)
+        for step in range(60):
+            tasks = [asyncio.create_task(runner.run("ada", ["x"], deadline=5)) for _ in range(4)]
+            for _ in range(step):
+                await asyncio.sleep(0)
+            tasks[0].cancel()
+            tasks[2].cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            assert outcomes[1] == outcomes[3] == Ran(0, b"x", b"")
+
+
+class TestConnecting:
+    async def test_two_log_ins_at_a_time(self, make: Make, server: Server) -> None:
+        server.login_seconds = 0.05
+        runner = make()
+        outcomes = await asyncio.gather(*(runner.run(f"u{n}", ["x"], deadline=20) for n in range(12)))
+        assert outcomes == [Ran(0, b"x", b"")] * 12
+        assert server.most_logging_in == 2
+
+    async def test_a_refused_user_is_named_with_the_key(self, runner: Runner, keys: Keys, counts: Counts) -> None:
+        outcome = await runner.run("stranger", ["x"], deadline=5)
+        assert cause(outcome) is Cause.AUTHENTICATION_FAILED
+        assert message(outcome).startswith("stranger@[127.0.0.1]:")
+        assert keys.key.fingerprint in message(outcome)
+        assert counts.failed == [Cause.AUTHENTICATION_FAILED]
+
+    async def test_everybody_who_waits_hears_why_there_is_no_connection(self, runner: Runner, server: Server) -> None:
+        outcomes = await asyncio.gather(*(runner.run("stranger", ["x"], deadline=5) for _ in range(5)))
+        assert [cause(outcome) for outcome in outcomes] == [Cause.AUTHENTICATION_FAILED] * 5
+        assert len(server.connections) == 1
+
+    async def test_a_missing_key_is_said(self, runner: Runner, keys: Keys, server: Server) -> None:
+        keys.problem = KeyUnavailable("Secret ada-key does not exist")
+        outcome = await runner.run("ada", ["x"], deadline=5)
+        assert outcome == DidNotRun(Cause.KEY_UNAVAILABLE, "private key of ada: Secret ada-key does not exist")
+        assert server.connections == []
+
+    async def test_a_key_that_takes_too_long(self, make: Make, keys: Keys) -> None:
+        keys.seconds = 5
+        outcome = await make(connect_timeout=0.1).run("ada", ["x"], deadline=5)
+        assert outcome == DidNotRun(Cause.KEY_UNAVAILABLE, "private key of ada: it could not be read in time")
+
+    async def test_a_mistake_in_a_key_source_is_not_swallowed(self, runner: Runner, keys: Keys) -> None:
+        keys.problem = ZeroDivisionError()
+        with pytest.raises(ZeroDivisionError):
+            await runner.run("ada", ["x"], deadline=5)
+
+    async def test_a_slow_log_in(self, make: Make, server: Server) -> None:
+        server.login_seconds = 5
+        outcome = await make(login_timeout=0.2).run("ada", ["x"], deadline=5)
+        assert cause(outcome) is Cause.UNREACHABLE
+        assert message(outcome) == f"[127.0.0.1]:{server.port}: no log-in within 0.2 s"
+
+    async def test_a_log_in_that_outlasts_the_deadline_serves_the_next_command(self, runner: Runner, server: Server) -> None:
+        server.login_seconds = 0.5
+        outcome = await runner.run("ada", ["x"], deadline=0.2)
+        assert outcome == DidNotRun(Cause.UNREACHABLE, "valhalla: no connection for ada within 0.2 s")
+        assert await runner.run("ada", ["x"], deadline=5) == Ran(0, b"x", b"")
+        assert len(server.connections) == 1
+
+    async def test_commands_that_nobody_waits_for_any_more_do_not_log_in(self, make: Make, server: Server) -> None:
+        server.login_seconds = 0.3
+        runner = make(connects_per_host=1)
+        outcomes = await asyncio.gather(*(runner.run(f"u{n}", ["x"], deadline=0.2) for n in range(20)))
+        assert {cause(outcome) for outcome in outcomes} == {Cause.UNREACHABLE}
+        await asyncio.sleep(0.5)
+        assert len(server.connections) == 1
+
+    async def test_a_host_that_hangs_up(self, make: Make) -> None:
+        def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as silent:
+            runner = make(**elsewhere(silent.sockets[0].getsockname()[1]))
+            outcome = await runner.run("ada", ["x"], deadline=5)
+        assert cause(outcome) is Cause.UNREACHABLE
+        assert "Connection" in message(outcome)
+
+    async def test_a_host_that_is_no_ssh_server(self, make: Make) -> None:
+        def http(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 1000)
+            writer.close()
+
+        async with await asyncio.start_server(http, "127.0.0.1", 0) as web:
+            outcome = await make(**elsewhere(web.sockets[0].getsockname()[1])).run("ada", ["x"], deadline=5)
+        assert cause(outcome) is Cause.UNREACHABLE
+
+    @pytest.mark.parametrize(("name", "words"), [("login.invalid", "login.invalid: "), ("a..b", "a..b: ")])
+    async def test_a_name_that_does_not_exist(self, make: Make, name: str, words: str) -> None:
+        known_hosts = f"{name} {HOST_KEY.export_public_key().decode()}"
+        outcome = await make(hosts=(Host(name),), known_hosts=known_hosts).run("ada", ["x"], deadline=10)
+        assert cause(outcome) is Cause.UNREACHABLE
+        assert message(outcome).startswith(words)
+
+    async def test_all_hosts_are_tried_and_the_one_that_works_is_kept(self, make: Make, server: Server) -> None:
+        dead = [Host("127.0.0.1", free_port()) for _ in range(2)]
+        public = HOST_KEY.export_public_key().decode()
+        hosts = (*dead, Host("127.0.0.1", server.port))
+        runner = make(hosts=hosts, known_hosts=f"127.0.0.1 {public}")
+        assert await runner.run("ada", ["x"], deadline=5) == Ran(0, b"x", b"")
+        nowhere = make(hosts=tuple(dead), known_hosts=f"127.0.0.1 {public}")
+        outcome = await nowhere.run("ada", ["x"], deadline=5)
+        assert cause(outcome) is Cause.UNREACHABLE
+        assert message(outcome).count("Connection refused") == 2
+
+    async def test_the_environment_of_the_operator_does_not_matter(
+        self, runner: Runner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSH_AUTH_SOCK", "/nonexistent")
+        monkeypatch.setenv("HOME", "/nonexistent")
+        assert await runner.run("ada", ["x"], deadline=5) == Ran(0, b"x", b"")
+
+
+class TestHostKeys:
+    async def test_another_key(self, runner: Runner, server: Server) -> None:
+        await server.stop()
+        server.host_key = asyncssh.generate_private_key("ssh-ed25519")
+        await server.start()
+        outcome = await runner.run("ada", ["x"], deadline=5)
+        assert cause(outcome) is Cause.HOST_KEY_MISMATCH
+        assert f"presented {server.host_key.get_fingerprint()}" in message(outcome)
+        assert f"expected {HOST_KEY.get_fingerprint()}" in message(outcome)
+
+    async def test_no_other_host_is_tried_after_a_mismatch(self, make: Make, server: Server) -> None:
+        other = Server(host_key=asyncssh.generate_private_key("ssh-ed25519"))
+        await other.start()
+        hosts = (Host("127.0.0.1", other.port), Host("127.0.0.1", server.port))
+        known_hosts = f"127.0.0.1 {HOST_KEY.export_public_key().decode()}"
+        outcome = await make(hosts=hosts, known_hosts=known_hosts).run("ada", ["x"], deadline=5)
+        assert cause(outcome) is Cause.HOST_KEY_MISMATCH
+        assert server.connections == []
+        await other.stop()
+
+    async def test_a_revoked_key(self, make: Make, server: Server) -> None:
+        public = HOST_KEY.export_public_key().decode()
+        outcome = await make(known_hosts=f"127.0.0.1 {public}@revoked * {public}").run("ada", ["x"], deadline=5)
+        assert cause(outcome) is Cause.HOST_KEY_MISMATCH
+        assert "revoked" in message(outcome)
+
+    @pytest.mark.parametrize(
+        ("principal", "signer", "expected"),
+        [
+            ("127.0.0.1", AUTHORITY, None),
+            ("login2", AUTHORITY, "rincipal"),
+            ("127.0.0.1", HOST_KEY, f"presented a certificate signed by {HOST_KEY.get_fingerprint()}"),
+        ],
+    )
+    async def test_a_host_certificate(
+        self, make: Make, server: Server, principal: str, signer: asyncssh.SSHKey, expected: str | None
+    ) -> None:
+        await server.stop()
+        server.certificate = signer.generate_host_certificate(HOST_KEY, "login1", principals=[principal])
+        await server.start()
+        known_hosts = f"@cert-authority 127.0.0.1 {AUTHORITY.export_public_key().decode()}"
+        outcome = await make(known_hosts=known_hosts).run("ada", ["x"], deadline=5)
+        if expected is None:
+            assert outcome == Ran(0, b"x", b"")
+        else:
+            assert cause(outcome) is Cause.HOST_KEY_MISMATCH
+            assert expected in message(outcome)
+            assert f"expected a certificate signed by {AUTHORITY.get_fingerprint()}" in message(outcome)
+
+
+class TestLife:
+    async def test_an_idle_connection_is_closed(self, make: Make, server: Server, counts: Counts) -> None:
+        runner = make(idle_close=0.2)
+        for _ in range(3):
+            await runner.run("ada", ["x"], deadline=5)
+            await asyncio.sleep(0.1)
+        assert (server.live, counts.ever) == (1, 1)
+        await asyncio.sleep(0.3)
+        assert (server.live, counts.now) == (0, 0)
+
+    async def test_an_old_connection_finishes_its_commands_and_takes_no_more(self, make: Make, server: Server) -> None:
+        server.behave = soon
+        runner = make(max_age=0.1)
+        first = asyncio.create_task(runner.run("ada", ["1"], deadline=5))
+        await asyncio.sleep(0.15)
+        second = await runner.run("ada", ["2"], deadline=5)
+        assert [await first, second] == [Ran(0, b"1", b""), Ran(0, b"2", b"")]
+        assert len(server.connections) == 2
+
+    async def test_a_lost_connection_is_replaced(self, runner: Runner, server: Server) -> None:
+        await runner.run("ada", ["x"], deadline=5)
+        server.connections[0].abort()
+        assert await runner.run("ada", ["x"], deadline=5) == Ran(0, b"x", b"")
+
+    async def test_a_silent_connection_is_noticed(self, make: Make, server: Server) -> None:
+        server.behave = forever
+        runner = make(keepalive=0.05)
+        running = asyncio.create_task(runner.run("ada", ["x"], deadline=5))
+        await asyncio.sleep(0.2)
+        server.connections[0]._transport.pause_reading()  # type: ignore[union-attr]
+        outcome = await running
+        assert isinstance(outcome, Unknown)
+        assert "not responding to keepalive" in outcome.message
+
+    async def test_forget_lets_commands_end_and_asks_for_the_key_again(
+        self, runner: Runner, server: Server, keys: Keys
+    ) -> None:
+        server.behave = soon
+        first = asyncio.create_task(runner.run("ada", ["1"], deadline=5))
+        await asyncio.sleep(0.05)
+        await runner.forget("ada")
+        assert await runner.run("ada", ["2"], deadline=5) == Ran(0, b"2", b"")
+        assert await first == Ran(0, b"1", b"")
+        assert keys.asked == 2
+        await asyncio.sleep(0.1)
+        assert server.live == 1
+
+    async def test_forget_while_connecting_starts_over(self, runner: Runner, server: Server, keys: Keys) -> None:
+        server.login_seconds = 0.2
+        running = asyncio.create_task(runner.run("ada", ["x"], deadline=5))
+        await asyncio.sleep(0.1)
+        await runner.forget("ada")
+        assert await running == Ran(0, b"x", b"")
+        assert keys.asked == 2
+
+    async def test_closing_tells_everybody(self, make: Make, server: Server) -> None:
+        server.behave = forever
+        runner = make(connections_per_user=1, sessions_per_connection=1)
+        running, waiting = (asyncio.create_task(runner.run("ada", ["x"], deadline=5)) for _ in range(2))
+        await asyncio.sleep(0.5)
+        server.login_seconds = 5
+        connecting = asyncio.create_task(runner.run("grace", ["x"], deadline=5))
+        await asyncio.sleep(0.2)
+        await runner.close()
+        outcomes = await asyncio.gather(running, waiting, connecting)
+        assert [type(outcome) for outcome in outcomes] == [Unknown, DidNotRun, DidNotRun]
+        assert cause(outcomes[1]) is cause(outcomes[2]) is Cause.CLOSING
+        assert cause(await runner.run("ada", ["x"], deadline=5)) is Cause.CLOSING
+        assert cause(await runner.run("new", ["x"], deadline=5)) is Cause.CLOSING
+
+
+async def forever(process: Process) -> None:
+    await process.stdin.read()
+    await asyncio.sleep(60)
+
+
+async def soon(process: Process) -> None:
+    await asyncio.sleep(0.2 if process.command == "1" else 0.01)
+    process.stdout.write((process.command or "").encode())
+    process.exit(0)
+
+
+def elsewhere(port: int) -> dict[str, object]:
+    return {"hosts": (Host("127.0.0.1", port),), "known_hosts": f"127.0.0.1 {HOST_KEY.export_public_key().decode()}"}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
