@@ -93,7 +93,7 @@ class Operator:
 
     def get(self, path: str) -> str:
         """The answer of its own HTTP server; OSError for anything but success."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
             return str(answer.read().decode())
 
     def stop(self) -> int:

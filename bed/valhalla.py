@@ -65,7 +65,9 @@ def cluster_spec(bed: Bed) -> Json:
             "knownHosts": {"configMapKeyRef": {"name": f"{CLUSTER}-known-hosts", "key": "known_hosts"}},
         },
         "identity": {"mapping": {"configMap": MAPPING}},
-        "commands": {name: slurm.commands[name] for name in ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "srun")},
+        "commands": {
+            name: slurm.commands[name] for name in ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "srun")
+        },
         "limits": {"pollIntervalSeconds": 1},
     }
 

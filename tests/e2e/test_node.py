@@ -83,8 +83,9 @@ def test_an_upgrade_loses_nothing(installed: World) -> None:
 
 def test_an_uninstall_takes_only_the_operator(installed: World) -> None:
     job = installed.submit_waiting("longer")
+    pod = operator_pod(installed)
     installed.helm("uninstall", "slurmgate", "--wait")
-    assert not installed.kubectl("get", "pods", f"--namespace={OPERATOR_NAMESPACE}", "--output=name")
+    installed.kubectl("wait", "--for=delete", pod, f"--namespace={OPERATOR_NAMESPACE}", "--timeout=60s")
     definitions = installed.kubectl("get", "customresourcedefinitions", "--output=name").split()
     assert [each.rpartition("/")[2] for each in definitions] == ["jobsubmissions.slurmgate.dev", "slurmclusters.slurmgate.dev"]
     assert installed.get("slurmcluster", "hpc")

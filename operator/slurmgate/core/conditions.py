@@ -36,7 +36,7 @@ def set_conditions(
                 status=status,
                 reason=reason.value,
                 message=message[:4096],
-                last_transition_time=old.last_transition_time if old and old.status == status else now,
+                last_transition_time=old.last_transition_time if old and old.status == status else now.replace(microsecond=0),
                 observed_generation=generation,
             )
         )

@@ -453,7 +453,10 @@ def without_accounting(record: Record, now: datetime) -> Decision:
 def _ours(record: Record, seen: Seen) -> tuple[Task, ...]:
     submitted_at = record.status.slurm.submit_time if record.status.slurm else None
     rows = seen.tasks.get(record.job_id or "", ())
-    return ours(rows, token=record.token, user=record.user, submitted=submitted_at)
+    mine = ours(rows, token=record.token, user=record.user, submitted=submitted_at)
+    if _is_array(record):  # for a moment slurmdbd knows an array as a job without tasks
+        return tuple(task for task in mine if (task.index or "").isdigit())
+    return mine
 
 
 def _is_array(record: Record) -> bool:

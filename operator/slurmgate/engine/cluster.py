@@ -87,6 +87,9 @@ class ClusterWorker:
             decision = lifecycle.first_seen(submission, self._clock())
             if decision.record.over:
                 return
+        elif known.over and submission.status.phase and submission.status.phase.ended:
+            self.forget(token)  # the API server has the end: nothing older can come any more
+            return
         else:
             decision = lifecycle.edited(known, submission, self._clock())
         if decision.record.stage in {Stage.PREPARING, Stage.ACCEPTED, Stage.UNKNOWN}:
@@ -252,16 +255,14 @@ class ClusterWorker:
         self._records[record.token] = record
         if before is None or record.status != before.status or decision.events:
             self._outbox.publish(record, decision.events)
-        if before is None or record.stage is not before.stage:
-            self._log_stage(record)
+        if before is None or record.standing != before.standing:
+            self._log_standing(record)
         if record.stage not in {Stage.PREPARING, Stage.ACCEPTED, Stage.UNKNOWN}:
             self._specs.pop(record.token, None)
             self._packages.pop(record.token, None)
-        if record.over:
-            self.forget(record.token)
-        else:
+        if not record.over:
             self._queue.add(record.token)
 
-    def _log_stage(self, record: Record) -> None:
+    def _log_standing(self, record: Record) -> None:
         with bind(submission=f"{record.namespace}/{record.name}", cluster=self.name, token=record.token):
-            _log.info("%s: %s %s", record.stage.name.lower(), record.standing.reason, record.standing.message)
+            _log.info("%s: %s", record.standing.reason, record.standing.message)

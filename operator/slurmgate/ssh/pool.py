@@ -40,6 +40,7 @@ class Pool:
         self._hosts = list(endpoint.hosts)
         self._gates = {host: asyncio.Semaphore(endpoint.connects_per_host) for host in endpoint.hosts}
         self._lanes: dict[str, Lane] = {}
+        self._closing: DidNotRun | None = None
 
     def lane(self, user: str) -> "Lane":
         """The connections of this user."""
@@ -49,9 +50,12 @@ class Pool:
 
     async def close(self) -> None:
         """Close every connection and let nobody wait for one any more."""
-        await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
+        self._closing = DidNotRun(Cause.CLOSING, f"the connections to {self._endpoint.name} are being closed")
+        await asyncio.gather(*(lane.close(self._closing) for lane in self._lanes.values()))
 
     async def _open(self, lane: "Lane") -> Opened | None:
+        if self._closing:
+            return self._closing
         try:
             async with asyncio.timeout(self._endpoint.connect_timeout):
                 key = await self._keys.private_key(lane.user)
@@ -97,7 +101,6 @@ class Lane:
         self._connecting: set[asyncio.Task[DidNotRun | None]] = set()
         self._waiting: list[asyncio.Future[Opened]] = []
         self._not_before = 0.0
-        self._closed = False
 
     @property
     def connected(self) -> bool:
@@ -111,8 +114,6 @@ class Lane:
 
     async def take(self) -> Opened:
         """A session on some connection, to `converse` on; or why there is no connection. Waits without a limit."""
-        if self._closed:
-            return DidNotRun(Cause.CLOSING, f"the connections to {self._endpoint.name} are being closed")
         waiter: asyncio.Future[Opened] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         self.serve()
@@ -132,10 +133,9 @@ class Lane:
         for task in self._connecting:
             task.cancel()
 
-    async def close(self) -> None:
+    async def close(self, why: DidNotRun) -> None:
         """Close every connection; commands on them end as Unknown, and whoever waits is told."""
-        self._closed = True
-        self._answer(DidNotRun(Cause.CLOSING, f"the connections to {self._endpoint.name} are being closed"))
+        self._answer(why)
         connecting = tuple(self._connecting)
         for task in connecting:
             task.cancel()

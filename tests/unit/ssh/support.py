@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 import asyncssh
+from typing_extensions import override
 
 from slurmgate.ssh.credentials import PrivateKey
 from slurmgate.ssh.endpoint import Endpoint, Host
@@ -80,29 +81,36 @@ class Visitor(asyncssh.SSHServer):
         self._server = server
         self._logging_in = False
 
+    @override
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._server.connections.append(conn)
         self._count(1)
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         if self._logging_in:
             self._count(-1)
 
+    @override
     def auth_completed(self) -> None:
         self._count(-1)
 
+    @override
     async def begin_auth(self, username: str) -> bool:
         del username
         await asyncio.sleep(self._server.login_seconds)
         return True
 
+    @override
     def public_key_auth_supported(self) -> bool:
         return True
 
+    @override
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         return username != "stranger" and key == USER_KEY.convert_to_public()
 
+    @override
     def session_requested(self) -> bool | asyncssh.SSHServerSession[bytes]:
         if not self._server.accepts_sessions:
             return False
@@ -119,6 +127,7 @@ class Visitor(asyncssh.SSHServer):
 class NoCommands(asyncssh.SSHServerSession[bytes]):
     """Opens, and refuses to run anything."""
 
+    @override
     def exec_requested(self, command: str) -> bool:
         del command
         return False

@@ -1,17 +1,18 @@
 import asyncio
 import socket
 import time
-from dataclasses import replace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import asyncssh
 import pytest
 
-from slurmgate.ssh.credentials import KeyUnavailable, PrivateKey
+from slurmgate.ssh.credentials import KeyUnavailable
 from slurmgate.ssh.endpoint import Host
 from slurmgate.ssh.outcome import Cause, DidNotRun, Outcome, Ran, Unknown
 from slurmgate.ssh.runner import Runner
 from tests.unit.ssh.conftest import Make
-from tests.unit.ssh.support import AUTHORITY, HOST_KEY, Counts, Keys, Process, Server
+from tests.unit.ssh.support import AUTHORITY, HOST_KEY, Counts, Keys, Process, Server, echo
 
 
 def cause(outcome: Outcome) -> Cause | None:
@@ -294,12 +295,11 @@ class TestLife:
         assert (server.live, counts.now) == (0, 0)
 
     async def test_an_old_connection_finishes_its_commands_and_takes_no_more(self, make: Make, server: Server) -> None:
-        server.behave = soon
-        runner = make(max_age=0.1)
-        first = asyncio.create_task(runner.run("ada", ["1"], deadline=5))
-        await asyncio.sleep(0.15)
-        second = await runner.run("ada", ["2"], deadline=5)
-        assert [await first, second] == [Ran(0, b"1", b""), Ran(0, b"2", b"")]
+        runner = make(max_age=0.3)
+        async with command_running(runner, server) as first:
+            await asyncio.sleep(0.4)
+            assert await runner.run("ada", ["2"], deadline=5) == Ran(0, b"2", b"")
+        assert await first == Ran(0, b"1", b"")
         assert len(server.connections) == 2
 
     async def test_a_lost_connection_is_replaced(self, runner: Runner, server: Server) -> None:
@@ -317,14 +317,10 @@ class TestLife:
         assert isinstance(outcome, Unknown)
         assert "not responding to keepalive" in outcome.message
 
-    async def test_forget_lets_commands_end_and_asks_for_the_key_again(
-        self, runner: Runner, server: Server, keys: Keys
-    ) -> None:
-        server.behave = soon
-        first = asyncio.create_task(runner.run("ada", ["1"], deadline=5))
-        await asyncio.sleep(0.05)
-        await runner.forget("ada")
-        assert await runner.run("ada", ["2"], deadline=5) == Ran(0, b"2", b"")
+    async def test_forget_lets_commands_end_and_asks_for_the_key_again(self, runner: Runner, server: Server, keys: Keys) -> None:
+        async with command_running(runner, server) as first:
+            await runner.forget("ada")
+            assert await runner.run("ada", ["2"], deadline=5) == Ran(0, b"2", b"")
         assert await first == Ran(0, b"1", b"")
         assert keys.asked == 2
         await asyncio.sleep(0.1)
@@ -354,15 +350,33 @@ class TestLife:
         assert cause(await runner.run("new", ["x"], deadline=5)) is Cause.CLOSING
 
 
+@asynccontextmanager
+async def command_running(runner: Runner, server: Server) -> AsyncIterator[asyncio.Task[Outcome]]:
+    """The command `1`, which ends when the block does."""
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def wait(process: Process) -> None:
+        if process.command == "1":
+            started.set()
+            await ended.wait()
+        await echo(process)
+
+    server.behave = wait
+    task = asyncio.create_task(runner.run("ada", ["1"], deadline=5))
+    await started.wait()
+    yield task
+    ended.set()
+
+
 async def forever(process: Process) -> None:
     await process.stdin.read()
     await asyncio.sleep(60)
 
 
 async def soon(process: Process) -> None:
-    await asyncio.sleep(0.2 if process.command == "1" else 0.01)
-    process.stdout.write((process.command or "").encode())
-    process.exit(0)
+    await asyncio.sleep(0.01)
+    with suppress(BrokenPipeError):  # the client left
+        await echo(process)
 
 
 def elsewhere(port: int) -> dict[str, object]:

@@ -1,0 +1,163 @@
+"""`make demo`: six submissions of two people on a real cluster, from `kubectl apply` to their ends."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from bed import valhalla
+from bed.errors import BedError
+from bed.life import Bed, down, up
+from bed.operator import install
+from bed.report import say
+
+BED = "demo"
+PATIENCE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How an example has to end."""
+
+    phase: str
+    reason: str
+    exit_code: int | None = None
+
+
+EXAMPLES = {
+    "plain": Expected("Done", "Completed", 0),
+    "array": Expected("Done", "Completed", 0),
+    "files": Expected("Done", "Completed", 0),
+    "fails": Expected("Aborted", "JobFailed", 3),
+    "long": Expected("Cancelled", "Cancelled"),
+    "unmapped": Expected("Rejected", "UserNotMapped"),
+}
+
+COLUMNS = {
+    "NAME": ("metadata", "name"),
+    "CLUSTER": ("status", "cluster"),
+    "USER": ("status", "user"),
+    "JOBID": ("status", "slurm", "jobId"),
+    "PHASE": ("status", "phase"),
+    "STATE": ("status", "slurm", "state"),
+    "REASON": (),
+    "EXIT": ("status", "slurm", "exitCode"),
+}
+
+Json = dict[str, Any]
+
+
+def main() -> int:
+    """Show it; 0 if every submission ended as it should."""
+    began = time.monotonic()
+    try:
+        with _bed() as bed:
+            installation = install(bed, valhalla.prepare(bed))
+            operator = installation.start()
+            say(f"The operator runs, with the rights and settings of the chart. Its log: {operator.log}")
+            try:
+                wrong = _play(bed)
+            finally:
+                status = operator.stop()
+            if status:
+                wrong.append(f"the operator ended with exit code {status}")
+    except BedError as error:
+        say(str(error))
+        return 1
+    for problem in wrong:
+        say(f"WRONG: {problem}")
+    if not wrong:
+        say(f"All six ended as they should, after {time.monotonic() - began:.0f} s.")
+        say("To play with it: `make bed` starts it and keeps it, `make run` runs the operator there, `make down` ends it.")
+    return bool(wrong)
+
+
+@contextmanager
+def _bed() -> Iterator[Bed]:
+    bed = up(BED)
+    try:
+        yield bed
+    finally:
+        down(BED)
+
+
+def _play(bed: Bed) -> list[str]:
+    """Apply the examples and watch them to their ends. Returns what went wrong."""
+    for name in EXAMPLES:
+        say(f"kubectl apply -f examples/{name}.yaml")
+        done = bed.kubectl("apply", f"--filename={valhalla.EXAMPLES / name}.yaml")
+        if done.returncode:
+            return [done.stderr.strip()]
+    cancelled = False
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with Live(console=Console(), refresh_per_second=4, transient=False) as screen:
+        while True:
+            submissions = _submissions(bed)
+            screen.update(_table(submissions))
+            if not cancelled and _state(submissions["long"]) == "RUNNING":
+                bed.kubectl("patch", "jsub", "long", f"--namespace={valhalla.RESEARCH}", "--type=merge", "--patch", _CANCEL)
+                cancelled = True
+            wrong = [
+                f"{name}: {problem}"
+                for name, expected in EXAMPLES.items()
+                if (problem := _difference(submissions[name], expected))
+            ]
+            if not wrong or time.monotonic() > deadline:
+                return wrong
+            time.sleep(0.5)
+
+
+_CANCEL = '{"spec":{"cancel":true}}'
+
+
+def _submissions(bed: Bed) -> dict[str, Json]:
+    listing = bed.kubectl("get", "jobsubmissions", f"--namespace={valhalla.RESEARCH}", "--output=yaml")
+    if listing.returncode:
+        raise BedError(f"kubectl get jobsubmissions: {listing.stderr.strip()}")
+    return {item["metadata"]["name"]: item for item in yaml.safe_load(listing.stdout)["items"]}
+
+
+def _table(submissions: dict[str, Json]) -> Table:
+    """`kubectl get jobsubmissions`, as it changes."""
+    table = Table(*COLUMNS, box=None, pad_edge=False)
+    for submission in submissions.values():
+        cells = [_reason(submission) if not path else _at(submission, path) for path in COLUMNS.values()]
+        table.add_row(*(str(cell) if cell is not None else "" for cell in cells))
+    return table
+
+
+def _difference(submission: Json, expected: Expected) -> str | None:
+    """What is not (yet) as it should be."""
+    seen = Expected(
+        _at(submission, ("status", "phase")) or "",
+        _reason(submission),
+        _at(submission, ("status", "slurm", "exitCode")) if expected.exit_code is not None else None,
+    )
+    return None if seen == expected else f"expected {expected}, found {seen}"
+
+
+def _state(submission: Json) -> Any:
+    return _at(submission, ("status", "slurm", "state"))
+
+
+def _reason(submission: Json) -> str:
+    conditions = _at(submission, ("status", "conditions")) or []
+    return next((condition["reason"] for condition in conditions if condition["type"] == "Ready"), "")
+
+
+def _at(submission: Json, path: tuple[str, ...]) -> Any:
+    value: Any = submission
+    for key in path:
+        value = (value or {}).get(key)
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

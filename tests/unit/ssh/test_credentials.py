@@ -1,0 +1,103 @@
+import subprocess
+from pathlib import Path
+
+import asyncssh
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slurmgate.ssh.credentials import KeyUnavailable, PrivateKey
+
+ED25519 = asyncssh.generate_private_key("ssh-ed25519")
+MATERIAL = ED25519.export_private_key()
+
+
+def rsa(bits: int) -> bytes:
+    return asyncssh.generate_private_key("ssh-rsa", key_size=bits).export_private_key()
+
+
+@pytest.mark.parametrize(
+    "material",
+    [
+        pytest.param(MATERIAL, id="OpenSSH"),
+        pytest.param(ED25519.export_private_key("pkcs8-pem"), id="PKCS 8"),
+        pytest.param(MATERIAL.rstrip(), id="no newline at the end"),
+        pytest.param(b"\n  " + MATERIAL, id="space around it"),
+        pytest.param(MATERIAL.replace(b"\n", b"\r\n"), id="DOS lines"),
+    ],
+)
+def test_a_key_is_read(material: bytes) -> None:
+    key = PrivateKey.parse(material)
+    assert (key.algorithm, key.fingerprint) == ("ssh-ed25519", ED25519.get_fingerprint())
+
+
+@pytest.mark.parametrize("kind", ["ecdsa-sha2-nistp256", "ecdsa-sha2-nistp521", "ssh-ed448"])
+def test_other_kinds(kind: str) -> None:
+    assert PrivateKey.parse(asyncssh.generate_private_key(kind).export_private_key()).algorithm == kind
+
+
+@pytest.mark.parametrize("form", ["openssh", "pkcs1-pem", "pkcs8-pem"])
+def test_rsa(form: str) -> None:
+    key = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
+    assert PrivateKey.parse(key.export_private_key(form)).fingerprint == key.get_fingerprint()
+
+
+def test_the_fingerprint_is_the_one_of_ssh_keygen(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(MATERIAL)
+    path.chmod(0o600)
+    shown = subprocess.run(["ssh-keygen", "-lf", path], check=True, capture_output=True, text=True).stdout
+    assert PrivateKey.parse(MATERIAL).fingerprint == shown.split()[1]
+
+
+def test_a_passphrase_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", path], check=True)
+    with pytest.raises(KeyUnavailable, match=r"has a passphrase: store it without one \(ssh-keygen -p\)"):
+        PrivateKey.parse(path.read_bytes())
+
+
+@pytest.mark.parametrize("form", ["pkcs1-pem", "pkcs8-pem"])
+def test_a_passphrase_is_named_in_pem_too(form: str) -> None:
+    key = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
+    with pytest.raises(KeyUnavailable, match="has a passphrase"):
+        PrivateKey.parse(key.export_private_key(form, passphrase="secret"))
+
+
+@pytest.mark.parametrize(
+    ("material", "message"),
+    [
+        pytest.param(b"", "this is not a private key", id="nothing"),
+        pytest.param(ED25519.export_public_key(), "this is not a private key", id="public key"),
+        pytest.param(b"-----BEGIN (a+)+$ PRIVATE KEY-----\n", "this is not a private key", id="regular expression"),
+        pytest.param(MATERIAL[:200], "the private key is damaged or incomplete", id="cut"),
+        pytest.param(RSA_1024, "the RSA key has 1024 bits, at least 2048 are needed: use ed25519", id="short RSA"),
+        pytest.param(
+            asyncssh.generate_private_key("ssh-dss").export_private_key(),
+            "DSA keys are refused by every current sshd",
+            id="DSA",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused(material: bytes, message: str) -> None:
+    with pytest.raises(KeyUnavailable) as caught:
+        PrivateKey.parse(material)
+    assert str(caught.value).startswith(message)
+    assert caught.value.__cause__ is None
+
+
+def test_nothing_of_a_key_is_shown_or_compared() -> None:
+    key = PrivateKey.parse(MATERIAL)
+    assert repr(key) == f"PrivateKey(fingerprint='{key.fingerprint}', algorithm='ssh-ed25519')"
+    assert key == PrivateKey.parse(ED25519.export_private_key("pkcs8-pem"))
+    assert key != PrivateKey.parse(rsa(2048))
+
+
+@given(st.integers(0, len(MATERIAL) - 1), st.binary(max_size=4))
+def test_damage_never_raises_anything_else(at: int, damage: bytes) -> None:
+    for material in (MATERIAL, ED25519.export_private_key("pkcs8-pem")):
+        try:
+            key = PrivateKey.parse(material[:at] + damage + material[at + len(damage) :])
+        except KeyUnavailable:
+            continue
+        assert key.fingerprint.startswith("SHA256:")
