@@ -7,6 +7,8 @@ help: ## Show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 $(VENV)/.installed: pyproject.toml requirements/dev.txt
+	@$(PYTHON) -m ensurepip --version >/dev/null 2>&1 || { echo "Installing with apt-get: python3-venv"; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes --requirement requirements/dev.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
@@ -18,7 +20,7 @@ demo: install ## See it work: real Slurm, real Kubernetes API, six submissions
 	$(BIN)/python -m bed.demo
 
 test: install ## All tests but the whole node (make e2e)
-	$(BIN)/python -m bed.tests
+	$(BIN)/python -m pytest tests/unit tests/chart tests/integration tests/operated -n 2 --dist loadfile
 
 e2e: install ## The chart on a whole Kubernetes node
 	$(BIN)/python -m pytest tests/e2e -m node
@@ -26,7 +28,7 @@ e2e: install ## The chart on a whole Kubernetes node
 check: install ## Lint, format, types, import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy operator/slurmgate bed tests
+	$(BIN)/mypy operator/slurmgate bed generate tests
 	$(BIN)/lint-imports
 
 bed: install ## Start the bed and install the chart's objects in it, to play with
@@ -39,9 +41,7 @@ down: install ## End the bed
 	$(BIN)/python -m bed down
 
 generate: install ## Make CRDs, chart CRDs and reference pages from the models
-	$(BIN)/python -m slurmgate.resources.crd crds
-	mkdir -p helm/slurmgate/files/crds
-	cp crds/*.yaml helm/slurmgate/files/crds/
+	$(BIN)/python -m generate
 
 lock: install ## Resolve the dependencies anew
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate --output-file requirements/runtime.txt pyproject.toml

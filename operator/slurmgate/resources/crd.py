@@ -1,15 +1,10 @@
 """Makes the CustomResourceDefinitions from the models, so that schema, documentation and code cannot drift apart.
 
-`python -m slurmgate.resources.crd FOLDER` writes them. Kubernetes wants structural schemas: no references, no null,
+`make generate` writes them. Kubernetes wants structural schemas: no references, no null,
 a type at every level (KEP-1693), which is what `structural` turns pydantic's JSON Schema into.
 """
 
-import sys
-from pathlib import Path
 from typing import Any
-
-import yaml
-from typing_extensions import override
 
 from slurmgate.resources.base import GROUP, VERSION, Model
 from slurmgate.resources.cluster import SlurmCluster, SlurmClusterSpec, SlurmClusterStatus
@@ -178,20 +173,3 @@ def definitions() -> dict[str, Json]:
     return {
         f"{GROUP}_{resource.PLURAL}.yaml": body for resource, body in ((JobSubmission, submission), (SlurmCluster, cluster))
     }
-
-
-class _WithoutAliases(yaml.SafeDumper):
-    @override
-    def ignore_aliases(self, data: object) -> bool:
-        return True
-
-
-def write(folder: Path) -> None:
-    """Write every definition to the folder."""
-    for name, body in definitions().items():
-        text = yaml.dump(body, Dumper=_WithoutAliases, sort_keys=False, width=120, allow_unicode=True)
-        (folder / name).write_text("# Generated from operator/slurmgate/resources by `make generate`.\n" + text)
-
-
-if __name__ == "__main__":
-    write(Path(sys.argv[1]))

@@ -243,10 +243,12 @@ class Life:
     def send(self) -> Self:
         return self._apply(lifecycle.sending(self.record))
 
-    def submit(self, outcome: SubmitOutcome | None = None) -> Self:
-        """Send it, and hear what came of it."""
-        self.send()
+    def answer(self, outcome: SubmitOutcome | None = None) -> Self:
+        """What came of sending it."""
         return self._apply(lifecycle.submitted(self.record, outcome or Submitted(JOB, directory="/home/kirby/w"), self.now))
+
+    def submit(self, outcome: SubmitOutcome | None = None) -> Self:
+        return self.send().answer(outcome)
 
     def find(self, outcome: FindOutcome) -> Self:
         return self._apply(lifecycle.found(self.record, outcome, self.now))

@@ -5,7 +5,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slurmgate.identity.mapping import Entry, Identity, InlineKey, Mapping, NotMapped, Problem, SecretKey, changes, parse
@@ -255,6 +255,7 @@ ANYTHING = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.one_of(st.characters(), st.sampled_from("-:[]{}&*!|>'\"%@`#, \n\t"))), st.booleans())
 def test_any_text_is_parsed(text: str, inline_keys: bool) -> None:
     for start in ("", "users_id_mapping:\n- ", "users_id_mapping:\n- mail: "):
@@ -262,6 +263,7 @@ def test_any_text_is_parsed(text: str, inline_keys: bool) -> None:
             assert str(problem)
 
 
+@settings(deadline=None)
 @given(st.lists(ANYTHING, max_size=3), st.lists(ANYTHING, max_size=3))
 def test_what_stands_around_good_entries_does_not_touch_them(before: list[object], after: list[object]) -> None:
     good = entry("good", mail="good@good.example", mapped_user="good")
@@ -271,6 +273,7 @@ def test_what_stands_around_good_entries_does_not_touch_them(before: list[object
     assert len(mapping.problems) + len(mapping.entries) >= len(before) + len(after) + 1
 
 
+@settings(deadline=None)
 @given(st.lists(ANYTHING, max_size=4))
 def test_no_problem_and_no_repr_shows_a_key(entries: list[object]) -> None:
     text = yaml.safe_dump({"users_id_mapping": [*entries, entry("good", **inline(KEY))]})

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import asyncssh
@@ -20,7 +21,8 @@ Process = asyncssh.SSHServerProcess[bytes]
 
 async def echo(process: Process) -> None:
     """Answer with the command itself."""
-    process.stdout.write((process.command or "").encode())
+    with suppress(BrokenPipeError):  # the client may have left
+        process.stdout.write((process.command or "").encode())
     process.exit(0)
 
 

@@ -1,7 +1,6 @@
 # From here on written by Slurmgate. The script as it was submitted is the file "$gate/script"; srun starts it.
 gate=$SLURM_SUBMIT_DIR/.slurmgate/@TOKEN@
-io=$gate/io.$SLURM_JOB_ID
-[ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"
+[ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK" # which srun does not take over
 set -- @SRUN@
 one=@ONE@
 for number in $SLURM_JOB_NUM_NODES $SLURM_NTASKS $SLURM_NTASKS_PER_NODE $SLURM_NTASKS_PER_SOCKET $SLURM_NTASKS_PER_CORE \
@@ -9,27 +8,34 @@ for number in $SLURM_JOB_NUM_NODES $SLURM_NTASKS $SLURM_NTASKS_PER_NODE $SLURM_N
     [ "$number" = 1 ] || one=no
 done
 case $gate in *[%\\]*) one=no ;; esac # srun would take these for patterns
+io=$gate/io.$SLURM_JOB_ID
+[ "$one" = yes ] && mkdir -p "$io" || exec "$@" "$gate/script"
+
+# One task: it shall look to Slurm, and to whoever reads the output, as if sbatch had started it without srun.
+pass() { # a signal that came to this shell alone (sbatch --signal=B:..., scancel --batch) to the script
+    [ "$1" != TERM ] || sleep 1
+    ! grep -q 'forcing job termination' "$io/srun" || return 0 # it came to all: the job is being ended
+    for task in /proc/[0-9]*; do
+        grep -qzx "SLURM_JOB_ID=$SLURM_JOB_ID" "$task/environ" && grep -qzx SLURM_STEP_ID=0 "$task/environ" &&
+            grep -qzx "SLURM_TASK_PID=${task#/proc/}" "$task/environ" && kill -s "$1" "${task#/proc/}"
+    done 2>/dev/null
+}
+signals='HUP INT QUIT USR1 USR2 ALRM TERM'
+for signal in $signals; do trap "pass $signal" "$signal"; done
+# What has %t in its path is opened by the task, which is on this node, and not by srun: output and error keep their order.
+# (Not so the input: slurmstepd of 22.05 crashes when all three are files.)
+ln -sf "/proc/$$/fd/1" "$io/0.out"
+ln -sf "/proc/$$/fd/2" "$io/0.err"
 exec 3<&0 # or the background would read /dev/null
-if [ "$one" = yes ] && mkdir -p "$io"; then
-    # srun does not open a path with %t in it itself: the task does, on this same node. (Not so its input: slurmstepd of
-    # 22.05 crashes when all three are files.)
-    ln -sf "/proc/$$/fd/1" "$io/0.out" && ln -sf "/proc/$$/fd/2" "$io/0.err"
-    "$@" --open-mode=append --output="$io/%t.out" --error="$io/%t.err" "$gate/script" 2>"$io/srun" <&3 3<&- &
-else
-    one=no
-    "$@" "$gate/script" <&3 3<&- &
-fi
+"$@" --open-mode=append --output="$io/%t.out" --error="$io/%t.err" "$gate/script" 2>"$io/srun" <&3 3<&- &
 srun=$!
-signals='HUP INT QUIT USR1 USR2 ALRM TERM URG WINCH'
-for signal in $signals; do trap "kill -s $signal $srun" "$signal"; done
 while
     wait "$srun"
     status=$?
     kill -0 "$srun" 2>/dev/null
 do :; done
-[ "$one" = yes ] || exit "$status"
-ours='^srun: (error: [^ ]+: task 0: |Force Terminated |Terminating |forcing job termination|Job step aborted: |launch/)'
-grep -Ev "$ours" "$io/srun" >&2
+usual='error: [^ ]+: task 0: |(Force )?Terminat|forcing job term|Job step aborted|got SIGCONT|Quit$|interrupt |sending Ctrl|StepId='
+grep -Ev "^srun: ($usual)" "$io/srun" >&2
 # srun gives 128+n both for a task that exited with it and for one that signal n ended, but says which
 [ "$status" -le 128 ] || grep -q ': task 0: Exited with exit code' "$io/srun" || killed=$((status - 128))
 rm -rf "$io"

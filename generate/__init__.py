@@ -1,0 +1,1 @@
+"""Makes what is derived from the code: CRDs, the chart's copy of them, reference pages. `make generate`."""
