@@ -139,7 +139,7 @@ def _rendered(bed: Bed, values: Json) -> list[Json]:
     helm = binaries(["helm"]) / "helm"
     file = bed.description.folder / "values.yaml"
     file.write_text(yaml.safe_dump(values))
-    command = [helm, "template", RELEASE, CHART, f"--namespace={NAMESPACE}", f"--values={file}"]
+    command: list[str | Path] = [helm, "template", RELEASE, CHART, f"--namespace={NAMESPACE}", f"--values={file}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BedError(f"helm template: {done.stderr.strip()}")

@@ -55,6 +55,22 @@ class Node:
         """One file for each program."""
         return self.folder / "log"
 
+    @property
+    def cgroup(self) -> str:
+        """The control group of its Pods."""
+        return _cgroup(self.network)
+
+    def run(self, program: str, *arguments: str, stdin: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run kubectl or helm as the administrator."""
+        environment = {
+            "PATH": os.defpath,
+            "KUBECONFIG": str(self.kubeconfig),
+            # What they remember goes where it is removed with the node.
+            "HOME": str(self.folder / "home"),
+        }
+        argv = [str(self.programs / program), *arguments]
+        return subprocess.run(argv, env=environment, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+
     def load(self, image: Image) -> None:
         """Have the image on the node."""
         process = recorded(self.folder / "run", "node")
@@ -106,10 +122,9 @@ def _prepare() -> Path:
 
 
 def _start(node: Node, pausing: Image) -> None:
-    cgroup = _cgroup(node.network)
     node.logs.mkdir()
-    node_files.write(node.folder, node.network, cgroup)
-    node_cgroups.make(cgroup)
+    node_files.write(node.folder, node.network, node.cgroup)
+    node_cgroups.make(node.cgroup)
     log = node.logs / "inside.log"
     inside = launch("node", _inside(node, pausing), records=node.folder / "run", log=log)
     wait_until((node.folder / "namespaces").exists, alive=inside.alive, log=log, what="the node")
@@ -124,7 +139,7 @@ def _inside(node: Node, pausing: Image) -> list[str]:
     environment = {
         "PATH": f"{node.programs}:/usr/sbin:/usr/bin:/sbin:/bin",
         "LANG": "C.UTF-8",
-        "HOME": "/root",
+        "HOME": node.folder / "home",
         "NODE_FOLDER": node.folder,
         "NODE_PAUSE": pausing.archive,
         "NODE_ADDRESS": node.network.node,
@@ -137,8 +152,7 @@ def _inside(node: Node, pausing: Image) -> list[str]:
 
 
 def _answers(node: Node, *command: str) -> bool:
-    kubectl = [str(node.programs / "kubectl"), f"--kubeconfig={node.kubeconfig}", "--request-timeout=5s", *command]
-    answered = subprocess.run(kubectl, capture_output=True, check=False).returncode == 0
+    answered = node.run("kubectl", "--request-timeout=5s", *command).returncode == 0
     if not answered:
         time.sleep(_BETWEEN_QUESTIONS)
     return answered

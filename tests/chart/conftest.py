@@ -5,5 +5,5 @@ from tests.chart.support import Helm
 
 
 @pytest.fixture(scope="session")
-def helm() -> Helm:
-    return Helm(binaries(["helm"]) / "helm")
+def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    return Helm(binaries(["helm"]) / "helm", tmp_path_factory.mktemp("home"))

@@ -1,5 +1,6 @@
 """Helm and the chart, as a user has them."""
 
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +16,14 @@ CHART = Path(__file__).parents[2] / "helm" / "slurmgate"
 @dataclass(frozen=True)
 class Helm:
     program: Path
+    home: Path
+    """Where it keeps what it remembers, which is not to be the developer's."""
 
     def run(self, *arguments: str | Path, values: Mapping[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
         argv = [self.program, *arguments, *(["--values=-"] if values else [])]
         stdin = yaml.safe_dump(dict(values or {}))
-        return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, check=False)
+        environment = {**os.environ, "HOME": str(self.home)}
+        return subprocess.run(argv, env=environment, input=stdin, capture_output=True, text=True, timeout=120, check=False)
 
     def template(self, values: Mapping[str, Any] | None = None, *options: str) -> list[Manifest]:
         done = self.run("template", "slurmgate", CHART, "--namespace=slurmgate-system", *options, values=values)

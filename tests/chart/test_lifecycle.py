@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,6 +141,15 @@ class TestInstalled:
         del pod["spec"]["securityContext"]["seccompProfile"]
         refused = installed.bed.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(pod))
         assert 'violates PodSecurity "restricted' in refused.stderr
+
+    def test_examples_are_valid(self, installed: Release) -> None:
+        notes = installed.do("get", "notes", "slurmgate")
+        shown = textwrap.dedent(re.sub(r".*<<EOF\n(.*?)\n *EOF\n.*", r"\1", notes, flags=re.DOTALL))
+        chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+        examples = yaml.safe_load(chart["annotations"]["artifacthub.io/crdsExamples"])
+        for example in (yaml.safe_load(shown), *examples):
+            manifest = json.dumps(example)
+            installed.kubectl("create", "--dry-run=server", "--namespace=physics", "--filename=-", stdin=manifest)
 
     def test_a_misspelt_field_of_a_cluster_is_named(self, installed: Release) -> None:
         complaint = installed.do("upgrade", "slurmgate", CHART, values=values(sssh={}), fails=True)

@@ -34,6 +34,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     finally:
         life.down(name)
         node.down(nodes)
+    cgroups, wire = Path("/sys/fs/cgroup").glob(f"**/{kubernetes.cgroup}"), Path("/sys/class/net", kubernetes.network.host_end)
+    assert not [left for left in (nodes, wire, *cgroups) if left.exists()]
 
 
 @pytest.fixture(scope="session")

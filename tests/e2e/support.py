@@ -1,7 +1,6 @@
 """The world of the end-to-end tests: a whole Kubernetes node, a Slurm cluster beside it, and the chart between them."""
 
 import json
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ class World:
     slurm: Cluster
     image: Image
 
-    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
+    def kubectl(self, *arguments: str, stdin: str = "", timeout: float = 120) -> str:
         """What kubectl prints, as the administrator."""
         return self._run("kubectl", *arguments, stdin=stdin, timeout=timeout)
 
@@ -39,9 +38,8 @@ class World:
         options = ["--values=-"] if values else []
         return self._run("helm", *arguments, *options, f"--namespace={OPERATOR_NAMESPACE}", stdin=yaml.safe_dump(values))
 
-    def _run(self, program: str, *arguments: str, stdin: str | None, timeout: float = 120) -> str:
-        argv = [str(self.node.programs / program), f"--kubeconfig={self.node.kubeconfig}", *arguments]
-        done = subprocess.run(argv, input=stdin or "", capture_output=True, text=True, timeout=timeout, check=False)
+    def _run(self, program: str, *arguments: str, stdin: str, timeout: float = 120) -> str:
+        done = self.node.run(program, *arguments, stdin=stdin, timeout=timeout)
         assert done.returncode == 0, f"{program} {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
@@ -54,15 +52,18 @@ class World:
 
     def prepare_namespaces(self) -> None:
         """A namespace for the operator that lets in only what is restricted, and one in which people submit."""
-        self.kubectl("create", "namespace", OPERATOR_NAMESPACE)
-        self.kubectl("label", "namespace", OPERATOR_NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-        self.kubectl("create", "namespace", NAMESPACE)
-        self.kubectl("annotate", "namespace", NAMESPACE, "slurmgate.dev/owners=*@example.com")
-        for user, key in self.slurm.description.users.items():
-            private = {"ssh-privatekey": key.read_text()}
-            self.apply(_object("Secret", f"{user}-key", OPERATOR_NAMESPACE, stringData=private))
-        known_hosts = {"known_hosts": self.slurm.description.known_hosts}
-        self.apply(_object("ConfigMap", _KNOWN_HOSTS, OPERATOR_NAMESPACE, data=known_hosts))
+        restricted = {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
+        owners = {"annotations": {"slurmgate.dev/owners": "*@example.com"}}
+        cluster = self.slurm.description
+        self.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE, **restricted}},
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, **owners}},
+            _object("ConfigMap", _KNOWN_HOSTS, OPERATOR_NAMESPACE, data={"known_hosts": cluster.known_hosts}),
+            *(
+                _object("Secret", f"{user}-key", OPERATOR_NAMESPACE, stringData={"ssh-privatekey": key.read_text()})
+                for user, key in cluster.users.items()
+            ),
+        )
         self.map_users("kirby")
 
     def may(self, user: str, verb: str, resource: str) -> bool:
@@ -137,10 +138,14 @@ class World:
             time.sleep(0.3)
         return seen
 
-    def operator_log(self) -> str:
-        return self.kubectl(
-            "logs", "--selector=app.kubernetes.io/name=slurmgate", "--tail=60", f"--namespace={OPERATOR_NAMESPACE}"
-        )
+    def operator_log(self, *, tail: int = 60) -> str:
+        what = ["--selector=app.kubernetes.io/name=slurmgate", f"--tail={tail}", f"--namespace={OPERATOR_NAMESPACE}"]
+        return self.kubectl("logs", *what)
+
+    def complaints(self) -> list[str]:
+        """What the operator that runs now has logged as an error, and what the API server forbade it."""
+        lines = self.operator_log(tail=-1).splitlines()
+        return [line for line in lines if '"level": "error"' in line or "forbidden" in line.lower()]
 
     def job(self, job_id: str) -> str:
         """Slurm's own record of a job: user, state, exit code and comment."""

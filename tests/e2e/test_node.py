@@ -68,6 +68,10 @@ def test_people_may_submit_but_not_redirect(installed: World) -> None:
     assert not installed.may("bob", "get", "jobsubmissions")
 
 
+def test_nothing_was_wrong_so_far(installed: World) -> None:
+    assert not installed.complaints()
+
+
 def test_an_upgrade_loses_nothing(installed: World) -> None:
     job = installed.submit_waiting("long")
     pod = operator_pod(installed)
@@ -106,6 +110,10 @@ def test_a_namespace_goes_with_its_jobs(installed: World) -> None:
     job = installed.submit_waiting("endless")
     installed.kubectl("delete", "namespace", NAMESPACE, "--timeout=60s")
     installed.eventually(lambda: installed.job(job), lambda record: record.startswith("kirby|CANCELLED"))
+
+
+def test_nothing_was_wrong_at_the_end(installed: World) -> None:
+    assert not installed.complaints()
 
 
 def operator_pod(world: World) -> str:

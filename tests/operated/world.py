@@ -1,9 +1,12 @@
 """A running operator as its users see it: kubectl on one side, Slurm's own records on the other."""
 
 import json
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -11,11 +14,26 @@ import yaml
 
 from bed import valhalla
 from bed.life import Bed
-from bed.operator import Installation, Operator
+from bed.operator import NAMESPACE, RELEASE, Installation, Operator
 
 Json = dict[str, Any]
 T = TypeVar("T")
 PATIENCE_SECONDS = 90.0
+OPERATOR = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
+"""Who the operator is to the API server."""
+ENDED = {"Done", "Aborted", "Rejected", "Cancelled"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request of the API server's audit log."""
+
+    verb: str
+    resource: str
+    """With the subresource, for example `jobsubmissions/status`."""
+    code: int
+    at: float
+    """When it was answered, in seconds since 1970."""
 
 
 @dataclass
@@ -54,21 +72,59 @@ class World:
         **spec: Any,
     ) -> "Submission":
         """Apply a submission. `script`: shell lines, or the whole `spec.script`."""
-        name = name or f"job-{uuid4().hex[:8]}"
-        source = {"inline": f"#!/bin/bash\n{script}\n"} if isinstance(script, str) else script
-        body = {
-            "apiVersion": "slurmgate.dev/v1alpha1",
-            "kind": "JobSubmission",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": {
-                "clusterRef": {"name": valhalla.CLUSTER},
-                "owner": f"{user}@{valhalla.MAIL_DOMAIN}",
-                "script": source,
-                **spec,
-            },
-        }
+        body = manifest(script, name=name, user=user, namespace=namespace, **spec)
         self.apply(body)
-        return Submission(self, namespace, name)
+        return Submission(self, namespace, body["metadata"]["name"])
+
+    def make(
+        self,
+        kind: str,
+        name: str,
+        *,
+        namespace: str = valhalla.RESEARCH,
+        labels: Mapping[str, str] | None = None,
+        **content: Any,
+    ) -> str:
+        """Apply a ConfigMap, Secret or Namespace; returns its name."""
+        metadata = {"name": name, "labels": dict(labels or {})}
+        if kind != "Namespace":
+            metadata["namespace"] = namespace
+        self.apply({"apiVersion": "v1", "kind": kind, "metadata": metadata, **content})
+        return name
+
+    @contextmanager
+    def cluster(self, name: str, **spec: Any) -> Iterator["Cluster"]:
+        """Another SlurmCluster for the same Slurm; `spec` replaces parts of what it says."""
+        cluster = Cluster(self, name)
+        cluster.describe(**spec)
+        try:
+            yield cluster
+        finally:
+            self.kubectl("delete", "slurmcluster", name, "--ignore-not-found")
+
+    def requests(self, name: str) -> list[Request]:
+        """What the operator asked of the API server about the object of this name, oldest first."""
+        log = self.bed.kubernetes.audit_log
+        assert log is not None
+        found = []
+        for line in log.read_text().splitlines():
+            if OPERATOR not in line or name not in line:
+                continue
+            entry = json.loads(line)
+            about = entry.get("objectRef", {})
+            if entry["user"]["username"] == OPERATOR and about.get("name") == name:
+                resource = "/".join(filter(None, (about["resource"], about.get("subresource"))))
+                at = datetime.fromisoformat(entry["stageTimestamp"]).timestamp()
+                found.append(Request(entry["verb"], resource, entry["responseStatus"]["code"], at))
+        return found
+
+    def writes(self, name: str) -> list[str]:
+        """What the operator wrote to the submission of this name, and the API server took, oldest first."""
+        return [
+            f"{request.verb} {request.resource}"
+            for request in self.requests(name)
+            if request.verb in {"create", "update", "patch", "delete"} and request.code < 400
+        ]
 
     def events(self, name: str, namespace: str = valhalla.RESEARCH) -> list[Json]:
         """The events about an object, oldest first."""
@@ -116,6 +172,64 @@ class World:
         return list(rows.values())
 
 
+def manifest(
+    script: str | Json = "true",
+    *,
+    name: str | None = None,
+    user: str = "kirby",
+    namespace: str = valhalla.RESEARCH,
+    **spec: Any,
+) -> Json:
+    """A JobSubmission, not applied yet."""
+    return {
+        "apiVersion": "slurmgate.dev/v1alpha1",
+        "kind": "JobSubmission",
+        "metadata": {"name": name or f"job-{uuid4().hex[:8]}", "namespace": namespace},
+        "spec": {
+            "clusterRef": {"name": valhalla.CLUSTER},
+            "owner": f"{user}@{valhalla.MAIL_DOMAIN}",
+            "script": {"inline": f"#!/bin/bash\n{script}\n"} if isinstance(script, str) else script,
+            **spec,
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A SlurmCluster in the world."""
+
+    world: World
+    name: str
+
+    def describe(self, **spec: Any) -> None:
+        """Apply it; `spec` replaces parts of what it says."""
+        self.world.apply(
+            {
+                "apiVersion": "slurmgate.dev/v1alpha1",
+                "kind": "SlurmCluster",
+                "metadata": {"name": self.name},
+                "spec": {**valhalla.cluster_spec(self.world.bed), **spec},
+            }
+        )
+
+    def condition(self, kind: str) -> Json:
+        """One of its conditions now; empty if it has none of that type."""
+        body = json.loads(self.world.kubectl("get", "slurmcluster", self.name, "--output=json"))
+        return next((each for each in body.get("status", {}).get("conditions", []) if each["type"] == kind), {})
+
+    def wait_for(self, kind: str, status: str) -> Json:
+        """One of its conditions once it has this status."""
+        return self.world.eventually(lambda: self.condition(kind), lambda condition: condition.get("status") == status)
+
+    def events(self) -> list[Json]:
+        """The events about it, oldest first."""
+        return self.world.events(self.name, namespace="default")
+
+    def submit(self, script: str | Json = "true", **spec: Any) -> "Submission":
+        """Apply a submission for it."""
+        return self.world.submit(script, clusterRef={"name": self.name}, **spec)
+
+
 @dataclass(frozen=True)
 class Submission:
     """A JobSubmission in the world."""
@@ -145,14 +259,26 @@ class Submission:
         """One of its conditions now; empty if it has none of that type."""
         return next((each for each in self.status().get("conditions", []) if each["type"] == kind), {})
 
+    def conditions(self) -> dict[str, tuple[str, str]]:
+        """Status and reason of all its conditions now, by type."""
+        return {each["type"]: (each["status"], each["reason"]) for each in self.status().get("conditions", [])}
+
+    def events(self) -> list[str]:
+        """The reasons of the events about it, oldest first."""
+        return [event["reason"] for event in self.world.events(self.name, self.namespace)]
+
+    def said(self, reason: str) -> str:
+        """The message of the one event with this reason."""
+        (event,) = (event for event in self.world.events(self.name, self.namespace) if event["reason"] == reason)
+        return str(event["message"])
+
     def wait_for(self, good: Callable[[Json], bool], *, seconds: float = PATIENCE_SECONDS) -> Json:
         """Its status once it is good."""
         return self.world.eventually(self.status, good, seconds=seconds)
 
     def wait_for_phase(self, phase: str) -> Json:
         """Its status once it has this phase; fails if it ends in another one."""
-        ended = {"Done", "Aborted", "Rejected", "Cancelled"}
-        status = self.wait_for(lambda status: status.get("phase") in {phase, *ended})
+        status = self.wait_for(lambda status: status.get("phase") in {phase, *ENDED})
         assert status["phase"] == phase, f"{status}\n{self.world.log_end()}"
         return status
 
@@ -172,6 +298,16 @@ class Submission:
     def delete(self, *, wait: bool = True) -> None:
         """`kubectl delete`."""
         self.world.kubectl("delete", "jsub", self.name, f"--namespace={self.namespace}", f"--wait={str(wait).lower()}")
+
+    def job(self) -> dict[str, str]:
+        """The job as slurmctld describes it (scontrol show job)."""
+        text = self.world.slurm("scontrol", "--oneliner", "show", "job", self.status()["slurm"]["jobId"])
+        # A value goes on to the next ` Name=`: some have spaces.
+        return dict(re.findall(r"([A-Za-z/:]+)=(.*?)(?=\s+[A-Za-z/:]+=|\s*$)", text))
+
+    def file(self, name: str) -> str:
+        """A file below its working directory, read on the cluster."""
+        return self.world.slurm("cat", f"{self.status()['workingDirectory']}/{name}")
 
     def output(self) -> str:
         """What the job wrote, read on the cluster."""

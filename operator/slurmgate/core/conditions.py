@@ -47,7 +47,7 @@ def phase(record: Record) -> Phase:
     """The phase of a submission that has not ended; an ended one keeps the phase it ended with."""
     if record.status.phase and record.status.phase.ended:
         return record.status.phase
-    return Phase.SUBMITTED if record.stage is Stage.KNOWN else Phase.CREATED
+    return Phase.SUBMITTED if record.job_id else Phase.CREATED
 
 
 def submission_conditions(record: Record, *, now: datetime) -> tuple[Condition, ...]:

@@ -131,7 +131,8 @@ def first_seen(submission: JobSubmission, now: datetime) -> Decision:
     )
     if record.stage is Stage.PREPARING and not status.conditions:
         return _end_unsent(_stand(record, now, Reason.PREPARING, Reason.PREPARING.sentence), now)
-    return _end_unsent(Decision(record), now)
+    edited_meanwhile = status.observed_generation != record.generation
+    return _end_unsent(_restated(record, now) if edited_meanwhile else Decision(record), now)
 
 
 def edited(record: Record, submission: JobSubmission, now: datetime) -> Decision:

@@ -30,7 +30,7 @@ from slurmgate.engine.ports import Outbox, References, Undelivered
 from slurmgate.engine.site import Site
 from slurmgate.engine.tracking import Tracker
 from slurmgate.engine.workqueue import WorkQueue
-from slurmgate.resources.submission import JobSubmission, JobSubmissionSpec
+from slurmgate.resources.submission import JobSubmission, JobSubmissionSpec, JobSubmissionStatus
 from slurmgate.slurm.gateway import Package
 from slurmgate.telemetry.logs import bind
 from slurmgate.telemetry.metrics import Metrics
@@ -95,7 +95,7 @@ class ClusterWorker:
         if decision.record.stage in {Stage.PREPARING, Stage.ACCEPTED, Stage.UNKNOWN}:
             self._specs[token] = submission.spec
         if decision.record != known:
-            self._apply(decision)
+            self._apply(decision, shown=submission.status)
 
     def forget(self, token: str) -> None:
         """The object is gone."""
@@ -250,10 +250,14 @@ class ClusterWorker:
         self._apply(decide(current))
         return True
 
-    def _apply(self, decision: Decision) -> None:
+    def _apply(self, decision: Decision, *, shown: JobSubmissionStatus | None = None) -> None:
+        """Store the record, show what is new about it, and have it looked at again."""
         record, before = decision.record, self._records.get(decision.record.token)
         self._records[record.token] = record
-        if before is None or record.status != before.status or decision.events:
+        if before:
+            shown = before.status
+        just_seen = before is None and record.standing.reason is Reason.PREPARING  # what follows at once is worth the write
+        if (record.status != shown and not just_seen) or decision.events:
             self._outbox.publish(record, decision.events)
         if before is None or record.standing != before.standing:
             self._log_standing(record)

@@ -24,12 +24,16 @@ async def add_finalizer(api: ApiSession, target: Target, finalizer: str, *, fina
         ApiError: it was refused, or others changed the list ten times in a row.
         UnreachableError: no answer; it may have been written.
     """
-    return await _edit(api, target, lambda names: [*_without(names, finalizer), finalizer], finalizers, adds=True)
+    return await _edit(api, target, lambda names: _with(names, finalizer), finalizers, adds=True)
 
 
 async def remove_finalizer(api: ApiSession, target: Target, finalizer: str, *, finalizers: Sequence[str]) -> Written | Gone:
     """Make sure that an object does not have a finalizer. Raises what `add_finalizer` does."""
     return await _edit(api, target, lambda names: _without(names, finalizer), finalizers, adds=False)
+
+
+def _with(names: Sequence[str], finalizer: str) -> list[str]:
+    return [*names] if finalizer in names else [*names, finalizer]
 
 
 def _without(names: Sequence[str], finalizer: str) -> list[str]:
@@ -52,7 +56,7 @@ async def _edit(api: ApiSession, target: Target, edit: _Edit, seen: Sequence[str
             return current
         metadata = current["metadata"]
         names = metadata.get("finalizers", [])
-        if sorted(edit(names)) == sorted(names):
+        if edit(names) == names:
             return Written(metadata["resourceVersion"])
         if adds and "deletionTimestamp" in metadata:
             return Gone()

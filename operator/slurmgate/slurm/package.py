@@ -13,7 +13,7 @@ from slurmgate.resources.submission import (
     Launch,
     LaunchMode,
 )
-from slurmgate.slurm import options
+from slurmgate.slurm import directives, options
 from slurmgate.slurm import script as scripts
 from slurmgate.slurm.gateway import File, Package
 
@@ -62,12 +62,12 @@ def prepare(
     if refused := _environment(environment) or _files(files, kept=kept) or scripts.check(script, launch.mode):
         return refused
     try:
-        directives = options.directives(script, allowed=cluster.allow_options)
+        found = directives.read(script, allowed=cluster.allow_options)
     except options.NotUnderstoodError as problem:
         return Refused(Reason.OPTION_NOT_ALLOWED, str(problem))
     resolved = options.resolve(
         spec,
-        directives,
+        found.options,
         token=token,
         name=name,
         held=held,
@@ -77,7 +77,13 @@ def prepare(
     )
     if isinstance(resolved, Refused):
         return resolved
-    decided = scripts.decide(launch, script, directives, resolved.names)
+    values = resolved.values
+    if found.foreign and "ignore-pbs" not in values:
+        return Refused(
+            Reason.OPTION_NOT_ALLOWED,
+            f"{found.foreign}: #PBS and #BSUB lines are not understood; write #SBATCH lines, or add --ignore-pbs",
+        )
+    decided = scripts.decide(launch, script, found, values)
     batch = None
     if decided.mode is LaunchMode.SRUN:
         if refused := scripts.check(script, decided.mode):
@@ -86,19 +92,20 @@ def prepare(
     directory = spec.execution_directory or fill(
         cluster.defaults.working_directory, namespace=namespace, name=name, uid=token[:8], user=user
     )
-    output, error = (
-        options.output_path(pattern, name=resolved.job_name, user=user, chdir=resolved.chdir)
-        for pattern in (resolved.output, resolved.error or resolved.output)
-    )
+    output = values.get("output") or ("slurm-%A_%a.out" if values.get("array") else "slurm-%j.out")
+    paths = [
+        options.output_path(pattern, name=values["job-name"] or name, user=user, chdir=values.get("chdir"))
+        for pattern in (output, values.get("error") or output)
+    ]
     admission = Admission(
         user=user,
         directory=directory,
         script_sha256=hashlib.sha256(script).hexdigest(),
         arguments=resolved.arguments,
         launch=decided,
-        stdout=output,
-        stderr=error,
-        array=resolved.array,
+        stdout=paths[0],
+        stderr=paths[1],
+        array=values.get("array"),
         held=held,
     )
     package = Package(

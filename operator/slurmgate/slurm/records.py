@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from slurmgate.core.outcomes import Partition, Task
-from slurmgate.slurm.options import TOKEN_PREFIX
+from slurmgate.slurm.options import COMMENT_PREFIX
 
 _QUEUE_FIELDS = (
     "JobArrayID",
@@ -25,7 +25,7 @@ _QUEUE_FIELDS = (
     "EndTime",
     "RestartCnt",
 )
-_COMMENT_WIDTH = len(TOKEN_PREFIX) + 36
+_COMMENT_WIDTH = len(COMMENT_PREFIX) + 36
 QUEUE_FORMAT = ",".join(f"{field}:0|" for field in _QUEUE_FIELDS) + f",Comment:{_COMMENT_WIDTH}"
 """For `squeue -O`: a width of 0 is no limit (print_job_from_format in all versions)."""
 EXIT_CODE_FORMAT = "JobArrayID:0|,exit_code:0"
@@ -51,7 +51,7 @@ _ACCOUNT_FIELDS = (
 ACCOUNT_FORMAT = ",".join(_ACCOUNT_FIELDS)
 
 _ID = re.compile(r"([0-9]+)(?:_\[?([0-9][0-9,:-]*)(?:%[0-9]+)?\]?|(\+[0-9]+))?")
-_TOKEN = re.compile(rf"{TOKEN_PREFIX}([0-9A-Za-z-]+)")
+_TOKEN = re.compile(rf"{COMMENT_PREFIX}([0-9A-Za-z-]+)")
 _NOT_STARTED = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"})
 _NOT_ENDED = _NOT_STARTED | {"RUNNING", "CONFIGURING", "SUSPENDED", "RESIZING", "SIGNALING", "STOPPED", "COMPLETING"}
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50}

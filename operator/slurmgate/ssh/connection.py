@@ -21,8 +21,9 @@ _PATIENCE: Final = 7.0
 _ANY_HOST_KEY: Final = "+ssh-ed25519,ecdsa-sha2-nistp*,rsa-sha2-*"
 """Besides the kinds that are trusted, so that a host with a new kind of key shows it, and the message can name it."""
 
-# asyncssh asks for the local user's name, of no use here, and fails where the uid has none (a random one in a container).
+# asyncssh wants the local user's name and home, of no use here, and fails where the uid has none (as in a small container).
 os.environ.setdefault("LOGNAME", "slurmgate")
+os.environ.setdefault("HOME", "/nonexistent")
 
 
 class State(StrEnum):
@@ -89,7 +90,10 @@ class Connection(asyncssh.SSHClient):
                 message = f"{self._host} presented {self._presented}, expected {trusted} ({error.reason})"
                 return DidNotRun(Cause.HOST_KEY_MISMATCH, message)
             case asyncssh.PermissionDenied():
-                message = f"{self._user}@{self._host} refused the {key.algorithm} key {key.fingerprint}"
+                message = (
+                    f"{self._user}@{self._host} refused the {key.algorithm} key {key.fingerprint}: "
+                    "its public half belongs into authorized_keys, and the account must exist and be open"
+                )
                 return DidNotRun(Cause.AUTHENTICATION_FAILED, message)
             case TimeoutError() if self._limit.expired():
                 if self._reached:

