@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _PREFIX = "SLURMGATE_"
@@ -44,9 +45,10 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = [f"{_variable(str(problem['loc'][0]))}: {problem['msg']}" for problem in error.errors()]
-        raise SettingsError("; ".join(problems)) from None
+        raise SettingsError("; ".join(_words(problem) for problem in error.errors())) from None
 
 
-def _variable(field: str) -> str:
-    return field if field.isupper() else f"{_PREFIX}{field.upper()}"
+def _words(problem: ErrorDetails) -> str:
+    field = str(problem["loc"][0])
+    variable = field if field.isupper() else f"{_PREFIX}{field.upper()}"
+    return f"{variable}: {'is not set' if problem['type'] == 'missing' else problem['msg']}"

@@ -143,9 +143,9 @@ class World:
         return self.kubectl("logs", *what)
 
     def complaints(self) -> list[str]:
-        """What the operator that runs now has logged as an error, and what the API server forbade it."""
+        """What the operator that runs now has logged as an error, and what it had no right to do."""
         lines = self.operator_log(tail=-1).splitlines()
-        return [line for line in lines if '"level": "error"' in line or "forbidden" in line.lower()]
+        return [line for line in lines if '"level": "error"' in line or "is forbidden: User" in line]
 
     def job(self, job_id: str) -> str:
         """Slurm's own record of a job: user, state, exit code and comment."""

@@ -4,16 +4,19 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, closing
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import kopf
 import pytest
+import yaml
 
 import bed
 from slurmgate.kube.account import ServiceAccount
@@ -76,50 +79,70 @@ subjects: [{kind: ServiceAccount, name: slurmgate, namespace: slurmgate}]
 """
 
 
+SUBMISSIONS = "/apis/slurmgate.dev/v1alpha1/namespaces/default/jobsubmissions"
+CONFIG_MAPS = "/api/v1/namespaces/slurmgate/configmaps"
+ROLE_BINDINGS = "/apis/rbac.authorization.k8s.io/v1/namespaces/slurmgate/rolebindings"
+
+
 class Cluster:
-    """The bed's API server and what the tests do to it as its administrator."""
+    """The bed's API server, and what its administrator does to it."""
 
     def __init__(self, running: bed.Bed) -> None:
         self.bed = running
-        self.server = urlsplit(running.kubernetes.server)
+        config = yaml.safe_load(running.kubernetes.kubeconfig.read_text())
+        self.server = urlsplit(config["clusters"][0]["cluster"]["server"])
+        self.authority = Path(config["clusters"][0]["cluster"]["certificate-authority"])
+        self._token = config["users"][0]["user"]["token"]
+        self._tls = ssl.create_default_context(cafile=self.authority)
         self._restarted: subprocess.Popen[bytes] | None = None
+
+    def request(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:
+        assert self.server.hostname
+        with closing(HTTPSConnection(self.server.hostname, self.server.port, timeout=10, context=self._tls)) as connection:
+            headers = {"Authorization": f"Bearer {self._token}", "Content-Type": kind}
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            content = answer.read()
+            assert answer.status < 300, content.decode()
+            return json.loads(content)
 
     def kubectl(self, *args: str, stdin: str | None = None) -> str:
         answer = self.bed.kubectl(*args, stdin=stdin)
         assert answer.returncode == 0, answer.stderr
         return answer.stdout
 
-    def apply(self, manifest: str | dict[str, Any]) -> None:
-        self.kubectl("apply", "-f", "-", stdin=manifest if isinstance(manifest, str) else json.dumps(manifest))
+    def get(self, name: str) -> Any:
+        return self.request("GET", f"{SUBMISSIONS}/{name}")
 
-    def get(self, name: str) -> dict[str, Any]:
-        body: dict[str, Any] = json.loads(self.kubectl("get", "jsub", name, "-o", "json"))
-        return body
+    def merge(self, path: str, patch: Any) -> None:
+        self.request("PATCH", path, patch, "application/merge-patch+json")
 
     def submission(self, name: str) -> Target:
         """Make a submission."""
         spec = {"clusterRef": {"name": "c"}, "owner": "a@example.com", "script": {"inline": "#!/bin/sh\nhostname\n"}}
-        metadata = {"name": name, "namespace": "default"}
-        self.apply({"apiVersion": "slurmgate.dev/v1alpha1", "kind": "JobSubmission", "metadata": metadata, "spec": spec})
-        return Target("JobSubmission", "default", name, self.get(name)["metadata"]["uid"])
+        body = {"apiVersion": "slurmgate.dev/v1alpha1", "kind": "JobSubmission", "metadata": {"name": name}, "spec": spec}
+        return Target("JobSubmission", "default", name, self.request("POST", SUBMISSIONS, body)["metadata"]["uid"])
+
+    def config_map(self, name: str, text: str) -> None:
+        """Make one or change it."""
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"ssh_mapping.yaml": text}}
+        self.request("PATCH", f"{CONFIG_MAPS}/{name}?fieldManager=test&force=true", body, "application/apply-patch+yaml")
 
     def token(self) -> str:
-        return self.kubectl("create", "token", "slurmgate", "-n", "slurmgate", "--duration=10m").strip()
+        path = "/api/v1/namespaces/slurmgate/serviceaccounts/slurmgate/token"
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        token: str = self.request("POST", path, request)["status"]["token"]
+        return token
 
-    def restart(self, dead_seconds: float = 2) -> None:
+    def restart(self) -> None:
         """Kill the API server, leave it dead for a while, and start it again."""
-        if self._restarted:
-            argv = self._restarted.args
-            self._restarted.kill()
-            self._restarted.wait()
-        else:
-            pid = int((self.bed.description.folder / "run" / "kube-apiserver").read_text().split()[0])
-            argv = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode().split("\0")
-            os.kill(pid, signal.SIGKILL)
-        time.sleep(dead_seconds)
+        pid = int((self.bed.description.folder / "run" / "kube-apiserver").read_text().split()[0])
+        argv = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode().split("\0")
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(2)
         self._restarted = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while self.bed.kubectl("get", "--raw", "/readyz").returncode != 0:
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     def down(self) -> None:
         if self._restarted:
@@ -136,7 +159,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         try:
             running.kubectl("apply", "--server-side", "-f", str(CRDS))
             running.kubectl("wait", "--for=condition=Established", "crd/jobsubmissions.slurmgate.dev")
-            running.apply(RIGHTS)
+            running.kubectl("apply", "-f", "-", stdin=RIGHTS)
             yield running
         finally:
             running.down()
@@ -146,9 +169,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def account(cluster: Cluster, tmp_path: Path) -> Path:
     """What kubelet would mount."""
     (tmp_path / "token").write_text(cluster.token())
-    config = json.loads(cluster.kubectl("config", "view", "--raw", "-o", "json"))
-    authority = Path(config["clusters"][0]["cluster"]["certificate-authority"])
-    (tmp_path / "ca.crt").write_bytes(authority.read_bytes())
+    (tmp_path / "ca.crt").write_bytes(cluster.authority.read_bytes())
     return tmp_path
 
 
@@ -208,7 +229,7 @@ async def test_only_the_last_word_is_written_and_nothing_twice(
 async def test_a_status_is_not_confirmed_for_an_object_that_changed(cluster: Cluster, writer: StatusWriter) -> None:
     target = cluster.submission("changed")
     seen = cluster.get("changed")["metadata"]["resourceVersion"]
-    cluster.kubectl("annotate", "jsub", "changed", "a=b")
+    cluster.merge(f"{SUBMISSIONS}/changed", {"metadata": {"annotations": {"a": "b"}}})
     outcome = await writer.confirm(target, {"phase": "Created"}, resource_version=seen, deadline=10)
     assert isinstance(outcome, Conflict)
     assert outcome.current["metadata"]["annotations"]["a"] == "b"
@@ -219,13 +240,13 @@ async def test_a_status_is_not_confirmed_for_an_object_that_changed(cluster: Clu
 
 async def test_without_a_resource_version_a_foreign_change_does_not_matter(cluster: Cluster, writer: StatusWriter) -> None:
     target = cluster.submission("foreign")
-    cluster.kubectl("annotate", "jsub", "foreign", "a=b")
+    cluster.merge(f"{SUBMISSIONS}/foreign", {"metadata": {"annotations": {"a": "b"}}})
     assert isinstance(await writer.confirm(target, {"phase": "Created"}, deadline=10), Written)
 
 
 async def test_an_object_made_again_under_the_same_name_is_left_alone(cluster: Cluster, writer: StatusWriter) -> None:
     old = cluster.submission("again")
-    cluster.kubectl("delete", "jsub", "again")
+    cluster.request("DELETE", f"{SUBMISSIONS}/again")
     assert await writer.confirm(old, {"phase": "Done"}, deadline=10) == Gone()
     cluster.submission("again")
     assert await writer.confirm(old, {"phase": "Done"}, deadline=10) == Gone()
@@ -243,36 +264,18 @@ async def test_a_status_that_the_schema_refuses_is_not_tried_for_ever(
     assert writes(metrics, "jobsubmissions/status", "Invalid") == 1
 
 
-async def test_statuses_survive_a_restart_of_the_api_server(cluster: Cluster, writer: StatusWriter) -> None:
-    targets = [cluster.submission(f"restart-{number}") for number in range(5)]
-    for target in targets:
-        await writer.confirm(target, {"phase": "Created"}, deadline=10)
-    restart = asyncio.create_task(asyncio.to_thread(cluster.restart))
-    await asyncio.sleep(0.5)
-    unconfirmed = await writer.confirm(targets[0], {"phase": "Submitted"}, deadline=0.5)
-    for target in targets[1:]:
-        writer.put(target, {"phase": "Submitted"})
-    await restart
-    assert isinstance(unconfirmed, Unconfirmed)
-    for target in targets:
-        assert isinstance(await writer.confirm(target, {"phase": "Submitted"}, deadline=30), Written)
-        assert cluster.get(target.name)["status"]["phase"] == "Submitted"
-
-
 # --- finalizers
 
 
 async def test_a_finalizer_is_put_on_and_taken_off_beside_others(cluster: Cluster, api: ApiSession) -> None:
     target = cluster.submission("final")
     assert isinstance(await add_finalizer(api, target, FINALIZER, finalizers=[]), Written)
-    cluster.kubectl(
-        "patch", "jsub", "final", "--type=merge", "-p", json.dumps({"metadata": {"finalizers": [FINALIZER, "x/y"]}})
-    )
+    cluster.merge(f"{SUBMISSIONS}/final", {"metadata": {"finalizers": [FINALIZER, "x/y"]}})
     assert isinstance(await remove_finalizer(api, target, FINALIZER, finalizers=[FINALIZER]), Written)
     assert cluster.get("final")["metadata"]["finalizers"] == ["x/y"]
     assert isinstance(await add_finalizer(api, target, FINALIZER, finalizers=["was/there"]), Written)
     assert cluster.get("final")["metadata"]["finalizers"] == ["x/y", FINALIZER]
-    cluster.kubectl("patch", "jsub", "final", "--type=merge", "-p", json.dumps({"metadata": {"finalizers": None}}))
+    cluster.merge(f"{SUBMISSIONS}/final", {"metadata": {"finalizers": None}})
 
 
 async def test_believing_that_the_finalizer_is_there_is_not_enough(cluster: Cluster, api: ApiSession) -> None:
@@ -285,7 +288,7 @@ async def test_believing_that_the_finalizer_is_there_is_not_enough(cluster: Clus
 async def test_an_object_that_is_being_deleted_takes_no_finalizer(cluster: Cluster, api: ApiSession) -> None:
     target = cluster.submission("leaving")
     await add_finalizer(api, target, "x/y", finalizers=[])
-    cluster.kubectl("delete", "jsub", "leaving", "--wait=false")
+    cluster.request("DELETE", f"{SUBMISSIONS}/leaving")
     for seen in ([], ["x/y"]):
         assert await add_finalizer(api, target, FINALIZER, finalizers=seen) == Gone()
     assert isinstance(await remove_finalizer(api, target, "x/y", finalizers=["x/y"]), Written)
@@ -316,23 +319,10 @@ async def test_events_show_in_describe(cluster: Cluster, api: ApiSession, metric
 
 
 async def test_keys_of_config_maps_and_secrets_are_read(cluster: Cluster, api: ApiSession) -> None:
-    cluster.apply(
-        """
-        apiVersion: v1
-        kind: ConfigMap
-        metadata: {name: files, namespace: slurmgate}
-        data: {text: "naïve\\n"}
-        binaryData: {bytes: AP8=}
-        """
-    )
-    cluster.apply(
-        """
-        apiVersion: v1
-        kind: Secret
-        metadata: {name: keys, namespace: slurmgate}
-        stringData: {key: "s3cret"}
-        """
-    )
+    files = {"metadata": {"name": "files"}, "data": {"text": "naïve\n"}, "binaryData": {"bytes": "AP8="}}
+    cluster.request("POST", CONFIG_MAPS, files)
+    keys = {"metadata": {"name": "keys"}, "stringData": {"key": "s3cret"}}
+    cluster.request("POST", "/api/v1/namespaces/slurmgate/secrets", keys)
     references = References(api)
     assert await references.read(Kind.CONFIG_MAP, "slurmgate", "files", "text") == "naïve\n".encode()
     assert await references.read(Kind.CONFIG_MAP, "slurmgate", "files", "bytes") == b"\x00\xff"
@@ -343,7 +333,7 @@ async def test_keys_of_config_maps_and_secrets_are_read(cluster: Cluster, api: A
         await references.read(Kind.SECRET, "slurmgate", "nothing", "key")
     with pytest.raises(ReferenceNotAllowedError, match=r"slurmgate\.dev/use"):
         await references.read(Kind.SECRET, "slurmgate", "keys", "key", require_use_label=True)
-    cluster.kubectl("label", "secret", "keys", "-n", "slurmgate", "slurmgate.dev/use=true")
+    cluster.merge("/api/v1/namespaces/slurmgate/secrets/keys", {"metadata": {"labels": {"slurmgate.dev/use": "true"}}})
     assert await references.read(Kind.SECRET, "slurmgate", "keys", "key", require_use_label=True) == b"s3cret"
 
 
@@ -367,56 +357,63 @@ async def following(api: ApiSession, namespace: str, name: str) -> AsyncIterator
         yield next_one
 
 
-def config_map(cluster: Cluster, name: str, text: str) -> None:
-    metadata = {"name": name, "namespace": "slurmgate"}
-    cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"ssh_mapping.yaml": text}})
-
-
 async def test_a_config_map_is_followed_through_its_lives(cluster: Cluster, api: ApiSession) -> None:
     async with following(api, "slurmgate", "mapping") as told:
         assert await told() is None
         for text in ("a", "b"):
-            config_map(cluster, "mapping", text)
+            cluster.config_map("mapping", text)
             assert (await told()).data == {"ssh_mapping.yaml": text.encode()}
-        cluster.kubectl("delete", "cm", "mapping", "-n", "slurmgate")
+        cluster.request("DELETE", f"{CONFIG_MAPS}/mapping")
         assert await told() is None
-        config_map(cluster, "other", "x")
-        config_map(cluster, "mapping", "c")
+        cluster.config_map("other", "x")
+        cluster.config_map("mapping", "c")
         assert (await told()).data == {"ssh_mapping.yaml": b"c"}
 
 
 async def test_a_big_config_map_is_followed(cluster: Cluster, api: ApiSession) -> None:
-    config_map(cluster, "big", "")
+    cluster.config_map("big", "")
     async with following(api, "slurmgate", "big") as told:
         assert (await told()).data == {"ssh_mapping.yaml": b""}
-        big = json.dumps({"data": {"ssh_mapping.yaml": "\x01" * 100_000}})
-        cluster.kubectl("patch", "cm", "big", "-n", "slurmgate", "--patch-file=/dev/stdin", stdin=big)
+        cluster.config_map("big", "\x01" * 100_000)
         assert (await told()).data == {"ssh_mapping.yaml": b"\x01" * 100_000}
 
 
-async def test_following_survives_a_restart_of_the_api_server(cluster: Cluster, api: ApiSession) -> None:
-    config_map(cluster, "steady", "before")
+async def test_a_restart_of_the_api_server_loses_nothing(cluster: Cluster, api: ApiSession, writer: StatusWriter) -> None:
+    targets = [cluster.submission(f"restart-{number}") for number in range(5)]
+    for target in targets:
+        await writer.confirm(target, {"phase": "Created"}, deadline=10)
+    cluster.config_map("steady", "before")
     async with following(api, "slurmgate", "steady") as told:
         assert (await told()).data == {"ssh_mapping.yaml": b"before"}
-        next_one = asyncio.create_task(told(60))
-        await asyncio.to_thread(cluster.restart)
-        assert not next_one.done()  # the same content, not told again, and no alarm
-        config_map(cluster, "steady", "after")
-        assert (await next_one).data == {"ssh_mapping.yaml": b"after"}
+        changed = asyncio.create_task(told(60))
+        restarting = asyncio.create_task(asyncio.to_thread(cluster.restart))
+        await asyncio.sleep(0.5)
+        assert isinstance(await writer.confirm(targets[0], {"phase": "Submitted"}, deadline=0.5), Unconfirmed)
+        for target in targets[1:]:
+            writer.put(target, {"phase": "Submitted"})
+        await restarting
+        for target in targets:
+            assert isinstance(await writer.confirm(target, {"phase": "Submitted"}, deadline=30), Written)
+            assert cluster.get(target.name)["status"] == {"phase": "Submitted"}
+        await asyncio.sleep(1)
+        assert not changed.done()  # the same content is not told again, and there was no alarm
+        cluster.config_map("steady", "after")
+        assert (await changed).data == {"ssh_mapping.yaml": b"after"}
 
 
 async def test_a_refusal_is_told_and_so_is_its_end(cluster: Cluster, api: ApiSession) -> None:
-    config_map(cluster, "refused", "x")
+    cluster.config_map("refused", "x")
     async with following(api, "slurmgate", "refused") as told:
         assert isinstance(await told(), Content)
-    cluster.kubectl("delete", "rolebinding", "slurmgate", "-n", "slurmgate")
+    binding = cluster.request("GET", f"{ROLE_BINDINGS}/slurmgate")
+    cluster.request("DELETE", f"{ROLE_BINDINGS}/slurmgate")
     async with following(api, "slurmgate", "refused") as told:
         refused = await told(10)
         while isinstance(refused, Content):  # RBAC takes a moment to notice
             refused = await told(60)
         assert isinstance(refused, Unreadable)
         assert "forbidden" in refused.message
-        cluster.apply(RIGHTS)
+        cluster.request("POST", ROLE_BINDINGS, {**binding, "metadata": {"name": "slurmgate"}})
         assert (await told(10)).data == {"ssh_mapping.yaml": b"x"}
 
 

@@ -58,6 +58,8 @@ class Sshd:
 
     home: Path
     port: int
+    uids: range
+    """No other process of the machine has them."""
     host_key: str = "host_key"
     process: subprocess.Popen[bytes] | None = None
 
@@ -70,7 +72,8 @@ class Sshd:
         keygen(home / "other_host_key")
         keygen(home / "new_kind_of_host_key", "-t", "ecdsa")
         passwd, shadow = "", ""
-        for uid, (user, shell) in enumerate(ACCOUNTS.items(), start=64_001):
+        uids = range(100_000 + 10 * os.getpid(), 100_010 + 10 * os.getpid())
+        for uid, (user, shell) in zip(uids, ACCOUNTS.items(), strict=False):
             keygen(home / user)
             shutil.copy(home / f"{user}.pub", home / "keys" / user)
             place = home / "homes" / user
@@ -87,7 +90,7 @@ class Sshd:
         (home / "shadow").write_text(shadow)
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
-        return cls(home, port)
+        return cls(home, port, uids)
 
     def start(self) -> None:
         (self.home / "sshd_config").write_text(CONFIG.format(home=self.home, port=self.port, host_key=self.host_key))
@@ -122,10 +125,19 @@ class Sshd:
                 found += map(int, task.read_text().split())
         return found[1:]
 
-    def named(self, text: str) -> list[int]:
-        """Those of its processes whose command line has this text."""
-        commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().decode() for pid in self.processes()}
-        return [pid for pid, command in commands.items() if text in command]
+    def running(self, *command: str) -> list[int]:
+        """Processes of the accounts with this command line, wherever they hang."""
+        wanted = "".join(f"{word}\0" for word in command).encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if path.stat().st_uid in self.uids and (path / "cmdline").read_bytes() == wanted:
+                    found.append(int(path.name))
+        return found
+
+    def of_connections(self) -> list[int]:
+        """The sshd processes that serve connections."""
+        return [pid for pid in self.processes() if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sshd: ada")]
 
     @property
     def known_hosts(self) -> str:
@@ -245,7 +257,7 @@ async def test_twenty_megabytes_of_output_arrive(runner: Runner) -> None:
 async def test_too_much_output_is_stopped(sshd: Sshd, runner: Runner) -> None:
     outcome = await runner.run("ada", ["yes", "too much"], deadline=60, output_limit=1_000_000)
     assert outcome == Unknown("stopped after 1000000 bytes of output")
-    await gone(sshd, "too much")
+    await gone(sshd, "yes", "too much")
     assert await runner.run("ada", ["echo", "on"], deadline=20) == Ran(0, b"on\n", b"")
 
 
@@ -334,8 +346,8 @@ async def test_the_next_host_is_used_when_one_is_unreachable(make: Make, sshd: S
 
 async def test_sshd_killed_in_the_middle_is_unknown_and_the_next_command_connects_again(runner: Runner, sshd: Sshd) -> None:
     running = asyncio.create_task(runner.run("ada", ["sleep", "61"], deadline=30))
-    await appeared(sshd, "sleep\x0061")
-    for pid in sshd.named("sshd: ada"):
+    await appeared(sshd, "sleep", "61")
+    for pid in sshd.of_connections():
         os.kill(pid, signal.SIGKILL)
     outcome = await running
     assert isinstance(outcome, Unknown)
@@ -347,12 +359,12 @@ async def test_a_command_over_its_deadline_is_ended_and_unknown(runner: Runner, 
     await runner.run("ada", ["true"], deadline=20)
     outcome = await runner.run("ada", ["sleep", "62"], deadline=1)
     assert outcome == Unknown("valhalla: the command did not end within 1 s")
-    await gone(sshd, "sleep\x0062")
+    await gone(sshd, "sleep", "62")
 
 
 async def test_a_stalled_server_keeps_nobody_beyond_the_deadline(runner: Runner, sshd: Sshd) -> None:
     await runner.run("ada", ["true"], deadline=20)
-    stalled = sshd.named("sshd: ada")
+    stalled = sshd.of_connections()
     for pid in stalled:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -375,7 +387,7 @@ async def test_cancelling_loses_no_session(make: Make, sshd: Sshd) -> None:
             task.cancel()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
-    await gone(sshd, "sleep\x0063")
+    await gone(sshd, "sleep", "63")
     outcomes = await asyncio.gather(*(runner.run("ada", ["sleep", "0.1"], deadline=30) for _ in range(12)))
     assert outcomes == [Ran(0, b"", b"")] * 12
 
@@ -386,7 +398,7 @@ async def test_a_session_that_is_never_freed_costs_the_connection_and_nothing_el
     stubborn = ["sh", "-c", "trap '' TERM HUP; exec >/dev/null 2>&1 </dev/null; sleep 64; sleep 65"]
     assert isinstance(await runner.run("ada", stubborn, deadline=1), Unknown)
     assert await runner.run("ada", ["echo", "on"], deadline=30) == Ran(0, b"on\n", b"")
-    for pid in sshd.named("sleep"):
+    for pid in sshd.running("sleep", "64") + sshd.running("sleep", "65"):
         os.kill(pid, signal.SIGKILL)
 
 
@@ -399,7 +411,7 @@ async def test_a_process_left_behind_does_not_hold_up_the_answer(runner: Runner)
 async def test_closing_ends_what_runs_as_unknown(make: Make, sshd: Sshd) -> None:
     runner = make(sshd.endpoint())
     tasks = [asyncio.create_task(runner.run("ada", ["sleep", "9"], deadline=30)) for _ in range(30)]
-    await appeared(sshd, "sleep\x009")
+    await appeared(sshd, "sleep", "9")
     await runner.close()
     outcomes = await asyncio.gather(*tasks)
     assert {type(outcome) for outcome in outcomes} == {Unknown, DidNotRun}
@@ -408,15 +420,15 @@ async def test_closing_ends_what_runs_as_unknown(make: Make, sshd: Sshd) -> None
     assert last.cause is Cause.CLOSING
 
 
-async def appeared(sshd: Sshd, command: str) -> None:
+async def appeared(sshd: Sshd, *command: str) -> None:
     async with asyncio.timeout(20):
-        while not sshd.named(command):  # noqa: ASYNC110 - processes have no event
+        while not sshd.running(*command):  # noqa: ASYNC110 - processes have no event
             await asyncio.sleep(0.05)
 
 
-async def gone(sshd: Sshd, command: str) -> None:
+async def gone(sshd: Sshd, *command: str) -> None:
     async with asyncio.timeout(20):
-        while sshd.named(command):  # noqa: ASYNC110 - processes have no event
+        while sshd.running(*command):  # noqa: ASYNC110 - processes have no event
             await asyncio.sleep(0.05)
 
 

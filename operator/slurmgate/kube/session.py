@@ -35,7 +35,7 @@ DEADLINE = 30.0
 _CONNECTIONS = 24
 _CONNECT_SECONDS = 10.0
 _THROTTLED = (429, 503)
-_FAILURE = 400
+_NO_SUCCESS = 300  # nobody redirects us: our token is for this server only
 
 Json = dict[str, Any]
 _log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class ApiSession:
     async def _exchange(self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str]) -> Json:
         while True:
             try:
-                async with self._requests.request(method, url, data=body, headers=headers) as response:
+                async with self._requests.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
                     if (pause := _pause(response)) is None:
                         return await _read(response)
             except (ClientError, OSError) as error:
@@ -142,8 +142,8 @@ class ApiSession:
         limits = ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=silence)
         url = self._url(address, query | {"watch": "true", "allowWatchBookmarks": "true"})
         try:
-            async with self._watches.get(url, timeout=limits) as response:
-                if response.status >= _FAILURE:
+            async with self._watches.get(url, timeout=limits, allow_redirects=False) as response:
+                if response.status >= _NO_SUCCESS:
                     await _read(response)
                 async for line in _lines(response.content):
                     yield json.loads(line)
@@ -179,7 +179,7 @@ async def _read(response: ClientResponse) -> Json:
         answer = json.loads(content)
     except ValueError:
         answer = content.decode(errors="replace")
-    if response.status >= _FAILURE or not isinstance(answer, dict):
+    if response.status >= _NO_SUCCESS or not isinstance(answer, dict):
         raise api_error(response.status, answer)
     return answer
 

@@ -1,14 +1,13 @@
 """A cluster driven by Slurm's own commands over SSH.
 
-Every question is one command with its own time limit on the far side (`timeout -k`) and a longer one here. What cannot be known
-is said so: only a command that came to its end, with its closing sentinel, says anything about Slurm.
+What cannot be known is said so: only a program that came to its end, with its closing sentinel, says anything about Slurm.
 """
 
 import re
 import secrets
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, assert_never
+from dataclasses import replace
+from typing import Final
 
 from slurmgate.core.outcomes import (
     ClusterFacts,
@@ -22,8 +21,8 @@ from slurmgate.core.outcomes import (
     Source,
     Staged,
     StageOutcome,
-    Submitted,
     SubmitOutcome,
+    Submitted,
     Task,
     Unavailable,
     Uncertain,
@@ -31,103 +30,74 @@ from slurmgate.core.outcomes import (
 from slurmgate.core.reasons import Reason
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import MAX_SCRIPT_BYTES
-from slurmgate.slurm import records, remote, staging, verdicts
+from slurmgate.slurm import records, staging, verdicts
 from slurmgate.slurm.gateway import Package
-from slurmgate.ssh.outcome import Cause, DidNotRun, Outcome, Ran, Unknown
+from slurmgate.slurm.login import TRANSFER_SECONDS, LoginNode, NoAnswer, Runner
+from slurmgate.slurm.remote import Answer
 
-TRANSFER_SECONDS = 60
-"""For commands that only touch files, a package of 7 MiB among them."""
-CONNECT_SECONDS = 30
-"""What a command may take longer here than on the far side: connecting, waiting for a session, the way there and back."""
-SETTLE_SECONDS = 60
-"""How long after sbatch must have ended a job that slurmctld did take shows up in squeue and sacct, at the latest."""
-DAY_SECONDS = 86400
-MIN_JOB_AGE_SECONDS = 300
+WRITE_DOWN_SECONDS: Final = 15
+"""What submit.sh may take longer than sbatch, to write down what came of it."""
+SETTLE_SECONDS: Final = 60
+"""How long after sbatch must have ended a job that slurmctld took shows up in squeue and sacct, at the latest."""
+MIN_JOB_AGE_SECONDS: Final = 300
 """slurm.conf's default MinJobAge: how long squeue knows a job that has ended."""
-JOBS_PER_QUESTION = 1000
-"""Job ids in one command: they share 128 KiB, the longest argument Linux takes."""
+DAY_SECONDS: Final = 86400
+JOBS_AT_ONCE: Final = 1000
+"""Job ids in one command: they share 128 KiB, the longest word that Linux takes."""
 
-_REASONS = {
-    Cause.HOST_KEY_MISMATCH: Reason.HOST_KEY_MISMATCH,
-    Cause.NO_HOST_KEYS: Reason.HOST_KEY_MISMATCH,
-    Cause.AUTHENTICATION_FAILED: Reason.AUTHENTICATION_FAILED,
-    Cause.KEY_UNAVAILABLE: Reason.KEY_UNAVAILABLE,
-}
-_PARSABLE = re.compile(r"^([0-9]+)(;\S*)?\n", re.MULTILINE)
-_OVER = re.compile(r"Invalid job id|already (completing|completed|finished)|Job/step already", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class _NoAnswer:
-    """A command of ours did not answer."""
-
-    reason: Reason | None
-    """Set if it certainly did not run."""
-    message: str
-
-    def unavailable(self, reason: Reason = Reason.CLUSTER_UNREACHABLE) -> Unavailable:
-        return Unavailable(self.reason or reason, self.message)
-
-    def not_now(self) -> NotNow:
-        """For what is harmless to repeat."""
-        return NotNow(self.reason or Reason.CLUSTER_UNREACHABLE, self.message)
-
-
-class Runner(Protocol):
-    """Runs a command on the cluster."""
-
-    async def run(self, user: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float) -> Outcome:
-        """Run `argv` as `user`; `deadline` in seconds for all of it."""
+_JOB_ID = re.compile(r"^([0-9]+)(;\S*)?\n", re.MULTILINE)
+_OVER = re.compile(r"Invalid job id|already (completing|completed|finished)|no longer pending", re.IGNORECASE)
 
 
 class CliGateway:
     """One cluster."""
 
     def __init__(self, runner: Runner, cluster: SlurmClusterSpec) -> None:
-        self._runner = runner
         self._commands = cluster.commands
         self._seconds = cluster.limits.command_timeout_seconds
+        self._login = LoginNode(runner, seconds=self._seconds)
+
+    # The cluster -----------------------------------------------------------------------------------------------------
 
     async def describe(self, user: str) -> ClusterFacts | Unavailable:
         """Check that all commands are there, and ask for version, partitions and policy."""
         paths = self._commands
         commands = (paths.sbatch, paths.squeue, paths.sacct, paths.scancel, paths.scontrol, paths.sinfo)
-        answer = await self._ask(user, "describe", *commands)
-        if isinstance(answer, _NoAnswer):
-            return answer.unavailable()
+        answer = await self._login.ask(user, "describe", *commands)
+        if isinstance(answer, NoAnswer):
+            return answer.unavailable(Reason.CONTROLLER_UNAVAILABLE)
         if missing := answer.get("missing"):
-            return Unavailable(
-                Reason.COMMAND_FAILED,
-                f"not on the login node: {missing.replace(' ', ', ')}. spec.commands has the paths.",
-            )
-        version = answer.get("SLURM_VERSION")
-        if not version:
-            return Unavailable(Reason.CONTROLLER_UNAVAILABLE, verdicts.shortened(answer.words("trouble")))
+            where = "not on the login node, or not executable (spec.commands has the paths)"
+            return Unavailable(Reason.COMMAND_FAILED, f"{where}: {missing.replace(' ', ', ')}")
+        if trouble := answer.words("trouble"):
+            return Unavailable(Reason.CONTROLLER_UNAVAILABLE, verdicts.shortened(trouble))
         return ClusterFacts(
-            slurm_version=version,
+            slurm_version=answer.get("SLURM_VERSION"),
             cluster_name=answer.get("ClusterName"),
             hides_jobs="jobs" in re.split(r"[,\s]+", answer.get("PrivateData")),
-            accounting=answer.get("accounting") == "yes",
+            accounting=not answer.get("AccountingStorageType").endswith("/none"),
             partitions=records.partitions(answer.all("partition")),
         )
 
+    # One submission --------------------------------------------------------------------------------------------------
+
     async def read_script(self, user: str, path: str) -> bytes | Refused | NotNow:
         """A script that lies on the cluster already, at most 1 MiB."""
-        answer = await self._place(user, "read", path, str(MAX_SCRIPT_BYTES))
-        if isinstance(answer, _NoAnswer):
+        answer = await self._login.tell(user, "read", path, str(MAX_SCRIPT_BYTES))
+        if isinstance(answer, NoAnswer):
             return answer.not_now()
         if trouble := answer.words("trouble"):
             return verdicts.refusal(f"spec.script.remotePath: {trouble}", reason=Reason.SCRIPT_INVALID)
-        content = answer.content("content") or b""
+        content = answer.content("content")
         if len(content) > MAX_SCRIPT_BYTES:
             return Refused(Reason.SCRIPT_INVALID, f"spec.script.remotePath: {path} is larger than 1 MiB")
         return content
 
     async def stage(self, user: str, package: Package) -> StageOutcome:
         """Put the package into its directory. Harmless to repeat."""
-        content = staging.stdin(package, sbatch=self._commands.sbatch)
-        answer = await self._ask(user, "stage", stdin=content, seconds=TRANSFER_SECONDS)
-        if isinstance(answer, _NoAnswer):
+        stdin = staging.stdin(package, sbatch=self._commands.sbatch)
+        answer = await self._login.ask(user, "stage", stdin=stdin, seconds=TRANSFER_SECONDS)
+        if isinstance(answer, NoAnswer):
             return answer.not_now()
         if trouble := answer.words("trouble"):
             return verdicts.refusal(trouble, reason=Reason.DIRECTORY_NOT_WRITABLE)
@@ -135,16 +105,16 @@ class CliGateway:
 
     async def submit(self, user: str, token: str, directory: str) -> SubmitOutcome:
         """Mark the staged package as sent, atomically, and run sbatch."""
-        # the program has to outlive sbatch's own limit, to write down what came of it
-        answer = await self._place(user, "submit", token, directory, str(self._seconds), seconds=self._seconds + 15)
-        if isinstance(answer, _NoAnswer):
-            return Uncertain(answer.message) if answer.reason is None else answer.not_now()
+        seconds = str(self._seconds)
+        answer = await self._login.tell(user, "submit", token, directory, seconds, seconds=self._seconds + WRITE_DOWN_SECONDS)
+        if isinstance(answer, NoAnswer):
+            return answer.not_now() if answer.not_run else Uncertain(answer.message)
         if trouble := answer.words("trouble"):
             return verdicts.refusal(trouble, reason=Reason.DIRECTORY_NOT_WRITABLE)
         match answer.get("verdict"):
             case "ran":
-                lost = f"sbatch ended with {answer.get('rc')}: {verdicts.shortened(answer.words('err')) or 'without a word'}"
-                return _verdict(answer, directory) or Uncertain(lost)
+                words = verdicts.shortened(answer.words("err")) or "sbatch said nothing"
+                return _attempt(answer, directory) or Uncertain(f"{words} (exit status {answer.get('rc')})")
             case "unstaged":
                 return NotNow(Reason.COMMAND_FAILED, f"{directory}: the staged files are not there")
             case _:
@@ -152,101 +122,66 @@ class CliGateway:
 
     async def find(self, user: str, token: str, directory: str) -> FindOutcome:
         """Look a submission up: marker, then squeue, then sacct."""
-        marker = await self._place(user, "find", token, directory)
-        if isinstance(marker, _NoAnswer):
+        marker = await self._login.tell(user, "find", token, directory)
+        if isinstance(marker, NoAnswer):
             return Uncertain(marker.message)
-        attempted = marker.number("attempt")
-        if attempted is None:
-            return Uncertain("the marker could not be read")
-        verdict = _verdict(marker, marker.get("directory"))
-        if isinstance(verdict, Submitted | Refused):
-            return verdict
-        safe = attempted == 0 or isinstance(verdict, NotNow)
-        return await self._search(user, token, marker, safe=safe)
+        told = _attempt(marker, marker.get("directory"))
+        if isinstance(told, Submitted | Refused):
+            return told
+        sure = marker.get("attempt") == "0" or isinstance(told, NotNow)
+        accounted = True
+        for source in (await self.observe(user, [user]), await self._accounted_since(user, marker)):
+            match source:
+                case Seen():
+                    if job_id := _with_token(source, token):
+                        return Submitted(job_id, directory=marker.get("directory"))
+                case Unavailable(Reason.NO_ACCOUNTING):
+                    accounted = False
+                case Unavailable(Reason.ACCOUNTING_UNAVAILABLE) if sure and marker.get("staged"):
+                    pass  # the marker is to be seen, so nothing was sent
+                case Unavailable(_, message):
+                    return Uncertain(message)
+        return NeverSent() if sure else self._after(marker, accounted=accounted)
 
-    async def _search(self, user: str, token: str, marker: remote.Answer, *, safe: bool) -> FindOutcome:
-        """Ask Slurm for the token. `safe`: the marker says that no sbatch is under way and none took the job."""
-        queue = await self.observe(user, [user])
-        if isinstance(queue, Unavailable):
-            return Uncertain(queue.message)
-        if job_id := _with_token(queue, token):
-            return Submitted(job_id, directory=marker.get("directory"))
-        started, now = marker.number("started"), marker.number("now") or 0
-        age = now - (started or now)
-        accounting = await self._accounting(user, "--allocations", f"--starttime=now-{age + DAY_SECONDS}", f"--user={user}")
-        if isinstance(accounting, Seen):
-            if job_id := _with_token(accounting, token):
-                return Submitted(job_id, directory=marker.get("directory"))
-        elif accounting.reason is not Reason.NO_ACCOUNTING and not (safe and marker.get("staged")):
-            return Uncertain(accounting.message)
-        if safe:
-            return NeverSent()
-        if started is None or age < self._seconds + SETTLE_SECONDS:
-            return Uncertain("sbatch may still be under way; neither squeue nor sacct knows the job yet")
-        if isinstance(accounting, Unavailable) and age > MIN_JOB_AGE_SECONDS:
-            return Uncertain(
-                "sbatch's answer is lost, squeue does not know the job (any more), and there is no accounting to ask"
-            )
-        verdict = verdicts.refusal(marker.words("err"), reason=Reason.SUBMIT_REJECTED)
-        return verdict if isinstance(verdict, Refused) and verdict.message else NeverSent()
+    def _after(self, marker: Answer, *, accounted: bool) -> FindOutcome:
+        """An attempt that Slurm knows nothing of: over, or perhaps not yet."""
+        age = _age(marker)
+        if age is None or age < self._seconds + SETTLE_SECONDS:
+            return Uncertain("sbatch may still be under way; squeue and sacct do not know the job (yet)")
+        if not accounted and age > MIN_JOB_AGE_SECONDS:
+            return Uncertain("sbatch's answer is lost, squeue does not know the job (any more), and there is no accounting")
+        words = marker.words("err")
+        refusal = verdicts.refusal(words, reason=Reason.SUBMIT_REJECTED)
+        return refusal if words and isinstance(refusal, Refused) else NeverSent()
+
+    async def tidy(self, user: str, token: str, directory: str) -> ControlOutcome:
+        """Remove the script and the files that only the run needed; the marker stays."""
+        answer = await self._login.tell(user, "tidy", token, directory)
+        return answer.not_now() if isinstance(answer, NoAnswer) else None
+
+    # Jobs ------------------------------------------------------------------------------------------------------------
 
     async def observe(self, user: str, users: Collection[str] | None) -> Observation:
         """The queue as `user` sees it (squeue): jobs of these users, or everybody's."""
-        whose = [] if users is None else [f"--user={','.join(sorted(users))}"]
-        arguments = ("--noheader", "--all", "--states=all", *whose, f"--Format={records.QUEUE_FORMAT}")
-        rows = await self._run(user, self._commands.squeue, *arguments, unavailable=Reason.CONTROLLER_UNAVAILABLE)
-        return rows if isinstance(rows, Unavailable) else Seen(Source.QUEUE, records.queue(rows).tasks)
+        # slurmctld itself picks out the jobs of one user; of several squeue would, after it has fetched everybody's
+        whose = [f"--user={name}" for name in users] if users is not None and len(users) == 1 else []
+        rows = await self._squeue(user, *whose, f"--Format={records.QUEUE_FORMAT}")
+        return rows if isinstance(rows, Unavailable) else Seen(Source.QUEUE, records.queue(rows, users=users).tasks)
 
     async def account(self, user: str, job_ids: Sequence[str]) -> Observation:
         """The accounting records of these jobs (sacct)."""
         tasks: dict[str, tuple[Task, ...]] = {}
-        for start in range(0, len(job_ids), JOBS_PER_QUESTION):
-            some = job_ids[start : start + JOBS_PER_QUESTION]
-            answer = await self._accounting(user, f"--jobs={','.join(some)}")
+        for some in _chunks(job_ids):
+            answer = await self._sacct(user, f"--jobs={','.join(some)}")
             if isinstance(answer, Unavailable):
                 return answer
-            tasks |= answer.tasks
-        return Seen(Source.ACCOUNTING, await self._full_exit_codes(user, tasks))
-
-    async def _accounting(self, user: str, *which: str) -> Seen | Unavailable:
-        separator = f"|{secrets.token_hex(8)}|"
-        arguments = ("--noheader", "--parsable2", f"--delimiter={separator}", "--duplicates", *which)
-        rows = await self._run(
-            user,
-            self._commands.sacct,
-            *arguments,
-            f"--format={records.ACCOUNT_FORMAT}",
-            unavailable=Reason.ACCOUNTING_UNAVAILABLE,
-        )
-        if isinstance(rows, Unavailable):
-            disabled = "accounting storage is disabled" in rows.message
-            return replace(rows, reason=Reason.NO_ACCOUNTING) if disabled else rows
-        return Seen(Source.ACCOUNTING, records.account(rows, separator=separator).tasks)
-
-    async def _full_exit_codes(self, user: str, tasks: dict[str, tuple[Task, ...]]) -> dict[str, tuple[Task, ...]]:
-        """Up to 25.11 sacct shows 137 as 9. squeue has the whole code for as long as it knows the job."""
-        failed = [job for job, rows in tasks.items() if any(0 < (row.exit_code or 0) < 128 for row in rows)]  # noqa: PLR2004
-        if not failed:
-            return tasks
-        rows = await self._run(
-            user,
-            self._commands.squeue,
-            *("--noheader", "--all", "--states=all", f"--jobs={','.join(failed[:JOBS_PER_QUESTION])}"),
-            f"--Format={records.EXIT_CODE_FORMAT}",
-            unavailable=Reason.CONTROLLER_UNAVAILABLE,
-        )
-        codes = {} if isinstance(rows, Unavailable) else records.exit_codes(rows)
-
-        def mended(task: Task) -> Task:
-            code = codes.get((task.job_id, task.index))
-            return replace(task, exit_code=code) if code is not None and code - 128 == task.exit_code else task
-
-        return {job: tuple(map(mended, rows)) for job, rows in tasks.items()}
+            tasks |= await self._with_full_exit_codes(user, answer.tasks)
+        return Seen(Source.ACCOUNTING, tasks)
 
     async def cancel(self, user: str, job_ids: Sequence[str]) -> ControlOutcome:
         """Cancel jobs (scancel). A job that is over already is no failure."""
-        for start in range(0, len(job_ids), JOBS_PER_QUESTION):
-            outcome = await self._control(user, self._commands.scancel, *job_ids[start : start + JOBS_PER_QUESTION])
+        for some in _chunks(job_ids):
+            outcome = await self._control(user, self._commands.scancel, *some)
             if outcome is not None:
                 return outcome
         return None
@@ -259,71 +194,60 @@ class CliGateway:
         """Let a held job go (scontrol release)."""
         return await self._control(user, self._commands.scontrol, "release", job_id)
 
-    async def tidy(self, user: str, token: str, directory: str) -> ControlOutcome:
-        """Remove the script and the files that only the run needed; the marker stays."""
-        answer = await self._place(user, "tidy", token, directory)
-        return answer.not_now() if isinstance(answer, _NoAnswer) else None
-
     async def _control(self, user: str, *argv: str) -> ControlOutcome:
-        rows = await self._run(user, *argv, unavailable=Reason.COMMAND_FAILED)
-        if not isinstance(rows, Unavailable) or _OVER.search(rows.message):
+        answer = await self._login.command(user, *argv, failed=Reason.COMMAND_FAILED)
+        if not isinstance(answer, Unavailable) or all(map(_OVER.search, answer.message.splitlines())):
             return None
-        if rows.reason is not Reason.COMMAND_FAILED:
-            return NotNow(rows.reason, rows.message)
-        return verdicts.refusal(rows.message, reason=Reason.COMMAND_FAILED)
+        if answer.reason is not Reason.COMMAND_FAILED:
+            return NotNow(answer.reason, answer.message)
+        return verdicts.refusal(answer.message, reason=Reason.COMMAND_FAILED)
 
-    async def _run(self, user: str, *argv: str, unavailable: Reason) -> tuple[str, ...] | Unavailable:
-        """The output of one of Slurm's commands, if it ended well."""
-        answer = await self._ask(user, "run", *argv)
-        if isinstance(answer, _NoAnswer):
-            return answer.unavailable(unavailable)
-        status = answer.get(remote.RC)
-        if status != "0":
-            words = answer.words(remote.ERR) or f"exit status {status}"
-            return Unavailable(unavailable, f"{argv[0]}: {verdicts.shortened(words)}")
-        return answer.rows
+    async def _squeue(self, user: str, *arguments: str) -> tuple[str, ...] | Unavailable:
+        squeue = (self._commands.squeue, "--noheader", "--all", "--states=all")
+        return await self._login.command(user, *squeue, *arguments, failed=Reason.CONTROLLER_UNAVAILABLE)
 
-    async def _place(self, user: str, program: str, *lines: str, seconds: int = TRANSFER_SECONDS) -> remote.Answer | _NoAnswer:
-        """Run a program that reads these lines."""
-        if any("\n" in line for line in lines):
-            raise ValueError(f"a line end in what {program} reads")
-        stdin = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
-        return await self._ask(user, program, stdin=stdin, seconds=seconds)
+    async def _sacct(self, user: str, *arguments: str) -> Seen | Unavailable:
+        separator = f"|{secrets.token_hex(8)}|"
+        sacct = (self._commands.sacct, "--noheader", "--parsable2", f"--delimiter={separator}", "--duplicates")
+        layout = f"--format={records.ACCOUNT_FORMAT}"
+        rows = await self._login.command(user, *sacct, *arguments, layout, failed=Reason.ACCOUNTING_UNAVAILABLE)
+        if not isinstance(rows, Unavailable):
+            return Seen(Source.ACCOUNTING, records.account(rows, separator=separator).tasks)
+        return replace(rows, reason=Reason.NO_ACCOUNTING) if "storage is disabled" in rows.message else rows
 
-    async def _ask(
-        self, user: str, program: str, *arguments: str, stdin: bytes = b"", seconds: int | None = None
-    ) -> remote.Answer | _NoAnswer:
-        seconds = seconds or self._seconds
-        argv = remote.command(program, *arguments, seconds=seconds)
-        deadline = seconds + remote.KILL_AFTER_SECONDS + CONNECT_SECONDS
-        outcome = await self._runner.run(user, argv, stdin=stdin, deadline=deadline)
-        match outcome:
-            case Ran():
-                answer = remote.answer(outcome.stdout)
-                return answer if answer is not None else _NoAnswer(None, _unended(outcome, seconds))
-            case DidNotRun(cause, message):
-                return _NoAnswer(_REASONS.get(cause, Reason.CLUSTER_UNREACHABLE), message)
-            case Unknown(message):
-                return _NoAnswer(None, message)
-            case _:
-                assert_never(outcome)
+    async def _accounted_since(self, user: str, marker: Answer) -> Seen | Unavailable:
+        """All jobs of the user since the day before the last attempt."""
+        seconds = (_age(marker) or 0) + DAY_SECONDS
+        return await self._sacct(user, "--allocations", f"--user={user}", f"--starttime=now-{seconds}")
+
+    async def _with_full_exit_codes(self, user: str, tasks: dict[str, tuple[Task, ...]]) -> dict[str, tuple[Task, ...]]:
+        """Up to 25.11 sacct shows exit code 137 as 9. squeue has all of it for as long as it knows the job."""
+        doubtful = [job for job, rows in tasks.items() if any(0 < (row.exit_code or 0) < records.CUT_OFF for row in rows)]
+        if not doubtful:
+            return tasks
+        rows = await self._squeue(user, f"--jobs={','.join(doubtful)}", f"--Format={records.EXIT_CODE_FORMAT}")
+        codes = {} if isinstance(rows, Unavailable) else records.exit_codes(rows)
+        return {job: tuple(records.with_full_exit_code(row, codes) for row in rows) for job, rows in tasks.items()}
 
 
-def _verdict(answer: remote.Answer, directory: str) -> Submitted | Refused | NotNow | None:
+def _attempt(answer: Answer, directory: str) -> Submitted | Refused | NotNow | None:
     """What the files of an attempt say; None if they do not say whether Slurm has the job."""
     words = answer.words("err")
     if answer.get("failed"):
         return verdicts.refusal(words, reason=Reason.SUBMIT_REJECTED)
-    match = _PARSABLE.search((answer.content("out") or b"").decode("utf-8", "replace"))
+    match = _JOB_ID.search(answer.content("out").decode("utf-8", "replace"))
     return Submitted(match[1], warning=verdicts.shortened(words), directory=directory) if match else None
+
+
+def _age(marker: Answer) -> int | None:
+    """Seconds since the last attempt began, by the login nodes' clocks."""
+    now, started = marker.number("now"), marker.number("started")
+    return None if now is None or started is None else max(0, now - started)
 
 
 def _with_token(seen: Seen, token: str) -> str | None:
     return next((job for job, tasks in seen.tasks.items() if any(task.token == token for task in tasks)), None)
 
 
-def _unended(outcome: Ran, seconds: int) -> str:
-    if outcome.exit_status in {124, 137}:
-        return f"the command did not end within {seconds} s"
-    words = verdicts.shortened(outcome.stderr.decode("utf-8", "replace"))
-    return f"the command did not come to its end (exit status {outcome.exit_status}): {words}"
+def _chunks(job_ids: Sequence[str]) -> list[Sequence[str]]:
+    return [job_ids[start : start + JOBS_AT_ONCE] for start in range(0, len(job_ids), JOBS_AT_ONCE)]

@@ -1,8 +1,8 @@
 """sbatch's options: what a person may ask for, and which of several wishes wins.
 
-Words are read as getopt_long reads them for sbatch, because an option that slips past this module slips past the policy as well:
-what is not understood is refused. The first that sets an option wins: the typed fields and `sbatchArguments` of spec, the
-script's `#SBATCH` lines, the defaults of the SlurmCluster.
+Words are read as getopt_long reads them for sbatch, because an option that slips past this module slips past the policy as
+well: what is not understood is refused. The first that sets an option wins: the typed fields and `sbatchArguments` of spec,
+the script's `#SBATCH` lines, the defaults of the SlurmCluster.
 
 A typed field for another option: the field in resources/submission.py and one row in `TYPED`.
 """
@@ -227,7 +227,7 @@ def resolve(
             where = typed[option.name].where
             return Refused(Reason.INVALID_SPEC, f"{option.where}: --{option.name} is also set by {where}")
     wanted = (*typed.values(), *free)
-    values = {option.name: option.value for option in (*script, *wanted)}
+    values: dict[str, str | None] = {option.name: option.value for option in (*script, *wanted)}
     fallback = tuple(option for option in _typed(defaults) if option.name not in values)
     values |= {option.name: option.value for option in fallback}
     comment = f"{COMMENT_PREFIX}{token} {values.get('comment') or ''}".rstrip()
@@ -241,7 +241,8 @@ def resolve(
     arguments += [option.word for option in (*wanted, *fallback) if option.name != "comment"]
     if exported := _exported(values.get("export"), [variable.name for variable in spec.environment]):
         arguments.append(f"--export={exported}")  # the last one counts
-    return Resolved(tuple(arguments), {"job-name": name} | values)
+    values.setdefault("job-name", name)
+    return Resolved(tuple(arguments), values)
 
 
 def _typed(fields: JobSubmissionSpec | Defaults) -> Iterator[Option]:

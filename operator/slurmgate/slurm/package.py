@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from slurmgate.core.outcomes import Admission, Refused
 from slurmgate.core.reasons import Reason
@@ -55,11 +55,9 @@ def prepare(
         held: Whether the job is submitted on hold.
         cluster: Policy, defaults and paths of the cluster.
     """
-    if not TOKEN.fullmatch(token):
-        return Refused(Reason.INVALID_SPEC, f"metadata.uid: {token!r} cannot be used as a token")
     kept = f"{name}.sh" if spec.write_submission_files else None
     launch = _launch(spec.launch, cluster.defaults.launch)
-    if refused := _environment(environment) or _files(files, kept=kept) or scripts.check(script, launch.mode):
+    if refused := _token(token) or _environment(environment) or _files(files, kept=kept) or scripts.check(script, launch.mode):
         return refused
     try:
         found = directives.read(script, allowed=cluster.allow_options)
@@ -78,16 +76,11 @@ def prepare(
     if isinstance(resolved, Refused):
         return resolved
     values = resolved.values
-    if found.foreign and "ignore-pbs" not in values:
-        return Refused(
-            Reason.OPTION_NOT_ALLOWED,
-            f"{found.foreign}: #PBS and #BSUB lines are not understood; write #SBATCH lines, or add --ignore-pbs",
-        )
     decided = scripts.decide(launch, script, found, values)
+    if refused := _foreign(found, values) or scripts.check(script, decided.mode):
+        return refused
     batch = None
     if decided.mode is LaunchMode.SRUN:
-        if refused := scripts.check(script, decided.mode):
-            return refused
         batch = scripts.wrap(script, token=token, srun=cluster.commands.srun, arguments=launch.srun_arguments)
     directory = spec.execution_directory or fill(
         cluster.defaults.working_directory, namespace=namespace, name=name, uid=token[:8], user=user
@@ -132,6 +125,20 @@ def _launch(wanted: Launch | None, default: Launch) -> Launch:
     if wanted is None or (wanted.mode is None and not wanted.srun_arguments):
         return default
     return Launch(mode=wanted.mode or default.mode, srun_arguments=wanted.srun_arguments or default.srun_arguments)
+
+
+def _token(token: str) -> Refused | None:
+    """It becomes part of paths and programs, and uids are not our own."""
+    return (
+        None if TOKEN.fullmatch(token) else Refused(Reason.INVALID_SPEC, f"metadata.uid: {token!r} cannot be used as a token")
+    )
+
+
+def _foreign(found: directives.Directives, values: Collection[str]) -> Refused | None:
+    if found.foreign is None or "ignore-pbs" in values:
+        return None
+    message = "#PBS and #BSUB lines are not understood; write #SBATCH lines, or add --ignore-pbs"
+    return Refused(Reason.OPTION_NOT_ALLOWED, f"{found.foreign}: {message}")
 
 
 def _environment(variables: Iterable[tuple[str, str]]) -> Refused | None:

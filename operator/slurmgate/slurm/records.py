@@ -6,7 +6,7 @@ as much as a token needs, last in the row, and sacct gets a separator that nobod
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -50,6 +50,13 @@ _ACCOUNT_FIELDS = (
 )
 ACCOUNT_FORMAT = ",".join(_ACCOUNT_FIELDS)
 
+CUT_OFF = 128
+"""sacct (up to 25.11) takes this off an exit code that is as large or larger."""
+
+OUT_OF_MEMORY = "OUT_OF_MEMORY"
+Key = tuple[str, str | None]
+"""Job id and index."""
+
 _ID = re.compile(r"([0-9]+)(?:_\[?([0-9][0-9,:-]*)(?:%[0-9]+)?\]?|(\+[0-9]+))?")
 _TOKEN = re.compile(rf"{COMMENT_PREFIX}([0-9A-Za-z-]+)")
 _NOT_STARTED = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"})
@@ -65,54 +72,55 @@ class Rows:
     skipped: int = 0
 
 
-def queue(lines: Iterable[str]) -> Rows:
-    """Rows of `squeue -O QUEUE_FORMAT`."""
-    return _read(lines, _queue_row)
+def queue(lines: Iterable[str], *, users: Collection[str] | None = None) -> Rows:
+    """Rows of `squeue -O QUEUE_FORMAT`, of these users only."""
+    rows = [_queue_row(line) for line in lines]
+    tasks = [row for row in rows if row is not None]
+    wanted = (task for task in tasks if users is None or task.user in users)
+    return Rows(_by_job(wanted), len(rows) - len(tasks))
 
 
 def account(lines: Iterable[str], *, separator: str) -> Rows:
-    """Rows of `sacct -P -D --delimiter=separator -o ACCOUNT_FORMAT`, jobs and steps.
+    """Rows of `sacct -P -D --delimiter=separator -o ACCOUNT_FORMAT`, jobs and their steps.
 
     A requeued job has several records: the last one counts, and tells how many there were before it.
     """
-    tasks: dict[tuple[str, str | None], Task] = {}
+    tasks: dict[Key, Task] = {}
+    wrapped: set[Key] = set()
     skipped = 0
     for line in lines:
         cells = line.split(separator)
-        if len(cells) != len(_ACCOUNT_FIELDS):
+        job, _, step = cells[0].partition(".")
+        match = _ID.fullmatch(job)
+        if match is None or len(cells) != len(_ACCOUNT_FIELDS):
             skipped += 1
             continue
         row = dict(zip(_ACCOUNT_FIELDS, cells, strict=True))
-        job, _, step = row["JobID"].partition(".")
-        match = _ID.fullmatch(job)
-        if match is None:
-            skipped += 1
-        elif step:
-            _add_step(tasks, (match[1], match[2] or match[3]), row)
-        else:
-            _add_record(tasks, _account_row(match, row))
+        key = match[1], match[2] or match[3]
+        if not step:
+            tasks[key] = _restarted(tasks.get(key), _account_row(key, row))
+            if row["SubmitLine"].endswith("/batch"):
+                wrapped.add(key)
+        elif key in tasks:
+            tasks[key] = _with_step(tasks[key], row, is_script=step == "0" and key in wrapped)
     return Rows(_by_job(tasks.values()), skipped)
 
 
-def _add_record(tasks: dict[tuple[str, str | None], Task], task: Task) -> None:
+def _restarted(before: Task | None, task: Task) -> Task:
     """A record of the same job run again counts as a restart; one of an older job with the same id gives way."""
-    before = tasks.get((task.job_id, task.index))
-    if before is not None:
-        same = before.token == task.token and before.user == task.user
-        task = replace(task, restarts=(before.restarts or 0) + 1) if same else task
-    tasks[task.job_id, task.index] = task
+    same = before is not None and (before.token, before.user) == (task.token, task.user)
+    return replace(task, restarts=(before.restarts or 0) + 1) if before is not None and same else task
 
 
-def _add_step(tasks: dict[tuple[str, str | None], Task], key: tuple[str, str | None], row: dict[str, str]) -> None:
+def _with_step(task: Task, row: dict[str, str], *, is_script: bool) -> Task:
     memory = size(row["MaxRSS"])
-    if key in tasks and memory is not None:
-        tasks[key] = replace(tasks[key], max_rss_bytes=max(memory, tasks[key].max_rss_bytes or 0))
-
-
-def _read(lines: Iterable[str], parse: Callable[[str], Task | None]) -> Rows:
-    tasks = [parse(line) for line in lines]
-    understood = [task for task in tasks if task is not None]
-    return Rows(_by_job(understood), len(tasks) - len(understood))
+    if memory is not None:
+        task = replace(task, max_rss_bytes=max(memory, task.max_rss_bytes or 0))
+    if is_script and row["State"].startswith(OUT_OF_MEMORY) and task.state == "FAILED":
+        # Plain sbatch makes it the state of the job; with srun in between Slurm says so of the step alone.
+        code, signal = exit_code(row["ExitCode"])
+        task = replace(task, state=OUT_OF_MEMORY, exit_code=code, signal=signal)
+    return task
 
 
 def _by_job(tasks: Iterable[Task]) -> dict[str, tuple[Task, ...]]:
@@ -145,15 +153,15 @@ def _queue_row(line: str) -> Task | None:
     )
 
 
-def _account_row(match: re.Match[str], row: dict[str, str]) -> Task:
+def _account_row(key: Key, row: dict[str, str]) -> Task:
     state = _state(row["State"])
     code, signal = exit_code(row["ExitCode"])
     derived, _ = exit_code(row["DerivedExitCode"])
-    if code is not None and derived == code + 128:
-        code = derived  # up to 25.11 sacct takes 128 off the job's code, but not off the highest code of its steps
+    if code is not None and derived == code + CUT_OFF:
+        code = derived  # which is the highest code of its steps, and not cut
     return Task(
-        job_id=match[1],
-        index=match[2] or match[3],
+        job_id=key[0],
+        index=key[1],
         state=state,
         reason=row["Reason"] or None,
         exit_code=code,
@@ -171,9 +179,9 @@ def _account_row(match: re.Match[str], row: dict[str, str]) -> Task:
     )
 
 
-def exit_codes(lines: Iterable[str]) -> dict[tuple[str, str | None], int]:
+def exit_codes(lines: Iterable[str]) -> dict[Key, int]:
     """Exit codes in full, from rows of `squeue -O EXIT_CODE_FORMAT`."""
-    codes: dict[tuple[str, str | None], int] = {}
+    codes: dict[Key, int] = {}
     for line in lines:
         job, _, cell = line.partition("|")
         match = _ID.fullmatch(job)
@@ -181,6 +189,12 @@ def exit_codes(lines: Iterable[str]) -> dict[tuple[str, str | None], int]:
         if match is not None and code is not None and not signal:
             codes[match[1], match[2] or match[3]] = code
     return codes
+
+
+def with_full_exit_code(task: Task, codes: dict[Key, int]) -> Task:
+    """The task with its exit code from squeue, if sacct cut it."""
+    code = codes.get((task.job_id, task.index))
+    return replace(task, exit_code=code) if code is not None and code - CUT_OFF == task.exit_code else task
 
 
 def exit_code(text: str) -> tuple[int | None, int | None]:

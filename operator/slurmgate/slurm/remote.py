@@ -12,8 +12,8 @@ from importlib.resources import files
 
 KILL_AFTER_SECONDS = 5
 _BEGIN, _END, _RUN = "SLURMGATE-BEGIN", "SLURMGATE-END", "SLURMGATE-"
-RC, ERR = f"{_RUN}RC", f"{_RUN}ERR"
-"""Keys that run.sh adds to the output of the command: exit status and stderr."""
+STATUS, ERROR = f"{_RUN}STATUS", f"{_RUN}ERROR"
+"""Keys that run.sh adds to the output of the command: its exit status and its stderr."""
 
 
 @cache
@@ -55,16 +55,16 @@ class Answer:
         value = self.get(key)
         return int(value) if value.isascii() and value.isdigit() else None
 
-    def content(self, key: str) -> bytes | None:
-        """A value that travelled as base64."""
+    def content(self, key: str) -> bytes:
+        """A value that travelled as base64; empty if there is none."""
         try:
             return base64.b64decode(self.get(key), validate=True)
         except binascii.Error:
-            return None
+            return b""
 
     def words(self, key: str) -> str:
         """A value that travelled as base64, as text for people."""
-        return (self.content(key) or b"").decode("utf-8", "replace").strip()
+        return self.content(key).decode("utf-8", "replace").strip()
 
     @property
     def rows(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What the words of sbatch, the shell and Slurm's other commands mean for a submission: change something, or wait.
 
-Whether slurmctld may have the job nevertheless is decided where sbatch ran (remote/submit.sh); these tables are only asked about
-things that certainly were not done. Sources: src/common/slurm_errno.c of 22.05 to 26.05, and what a real Slurm said in tests.
+Whether slurmctld may have the job nevertheless is decided where sbatch ran (remote/submit.sh); this is only about things that
+certainly were not done. Sources: src/common/slurm_errno.c of 22.05 to 26.05, and what a real Slurm said in tests.
 """
 
 import re

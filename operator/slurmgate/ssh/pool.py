@@ -120,9 +120,8 @@ class Lane:
         try:
             return await waiter
         except asyncio.CancelledError:
-            if not waiter.cancelled() and isinstance(connection := waiter.result(), Connection):
-                connection.give_back()
-            self.serve()
+            if not waiter.cancelled() and not waiter.exception() and isinstance(given := waiter.result(), Connection):
+                given.give_back()
             raise
 
     def renew(self) -> None:
@@ -132,6 +131,7 @@ class Lane:
             connection.drain()
         for task in self._connecting:
             task.cancel()
+        self.serve()
 
     async def close(self, why: DidNotRun) -> None:
         """Close every connection; commands on them end as Unknown, and whoever waits is told."""
@@ -180,7 +180,7 @@ class Lane:
             self._not_before = asyncio.get_running_loop().time() + _PAUSE
             if self._observer is not None and isinstance(failure, DidNotRun):
                 self._observer.connect_failed(self._endpoint.name, failure.cause)
-            if not self._connecting and not self.connected:
+            if isinstance(failure, BaseException) or not (self._connecting or self.connected):
                 self._answer(failure)
         self.serve()
 

@@ -174,9 +174,9 @@ class FakeApi:
         response = web.StreamResponse()
         await response.prepare(request)
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        for version, event in self._history:
+        for version, past in self._history:
             if version > int(request.query.get("resourceVersion", 0)):
-                queue.put_nowait(event)
+                queue.put_nowait(past)
         self._watchers.add(queue)
         try:
             while event := await queue.get():

@@ -3,6 +3,6 @@ begin
 { err=$(SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0 "$@" 2>&1 >&3 </dev/null); } 3>&1
 rc=$?
 printf '\n'
-tell SLURMGATE-RC "$rc"
-tell SLURMGATE-ERR "$(printf '%s' "$err" | tail -c 4096 | base64 | tr -d '\n')"
+tell SLURMGATE-STATUS "$rc"
+tell SLURMGATE-ERROR "$(printf '%s' "$err" | tail -c 4096 | base64 | tr -d '\n')"
 end

@@ -1,0 +1,105 @@
+"""A conversation with a login node: programs of remote/*.sh run as a user, and whether they answered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, assert_never
+
+from slurmgate.core.outcomes import NotNow, Unavailable
+from slurmgate.core.reasons import Reason
+from slurmgate.slurm import remote, verdicts
+from slurmgate.ssh.outcome import Cause, DidNotRun, Outcome, Ran, Unknown
+
+TRANSFER_SECONDS: Final = 60
+"""For programs that only touch files, a package of 7 MiB among them."""
+CONNECT_SECONDS: Final = 30
+"""What a program may take longer here than there: connecting, waiting for a session, the way there and back."""
+
+_REASONS = {
+    Cause.HOST_KEY_MISMATCH: Reason.HOST_KEY_MISMATCH,
+    Cause.NO_HOST_KEYS: Reason.HOST_KEY_MISMATCH,
+    Cause.AUTHENTICATION_FAILED: Reason.AUTHENTICATION_FAILED,
+    Cause.KEY_UNAVAILABLE: Reason.KEY_UNAVAILABLE,
+}
+_TIMED_OUT = {124, 137}
+
+
+class Runner(Protocol):
+    """Runs a command on the cluster."""
+
+    async def run(self, user: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float) -> Outcome:
+        """Run `argv` as `user`; `deadline` in seconds for all of it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """A program did not come to its end, or was never started."""
+
+    not_run: Reason | None
+    """Why it certainly was not started; None if it may have run."""
+    message: str
+    cut_off: bool = True
+    """Nothing was heard of its end; else it ended too early."""
+
+    def unavailable(self, failed: Reason) -> Unavailable:
+        """For a question; `failed` is the reason if it was asked and found no end."""
+        return Unavailable(self.not_run or (Reason.CLUSTER_UNREACHABLE if self.cut_off else failed), self.message)
+
+    def not_now(self) -> NotNow:
+        """For what is harmless to repeat."""
+        return NotNow(self.not_run or Reason.CLUSTER_UNREACHABLE, self.message)
+
+
+class LoginNode:
+    """Runs programs. Every one has a time limit on the far side, and a longer one here."""
+
+    def __init__(self, runner: Runner, *, seconds: int) -> None:
+        self._runner = runner
+        self._seconds = seconds
+
+    async def ask(
+        self, user: str, program: str, *arguments: str, stdin: bytes = b"", seconds: int | None = None
+    ) -> remote.Answer | NoAnswer:
+        """Run remote/<program>.sh for at most `seconds` (else as long as one of Slurm's commands may take)."""
+        limit = seconds or self._seconds
+        argv = remote.command(program, *arguments, seconds=limit)
+        deadline = limit + remote.KILL_AFTER_SECONDS + CONNECT_SECONDS
+        outcome = await self._runner.run(user, argv, stdin=stdin, deadline=deadline)
+        match outcome:
+            case Ran():
+                return remote.answer(outcome.stdout) or NoAnswer(None, _unended(outcome, limit), cut_off=False)
+            case DidNotRun(cause, message):
+                return NoAnswer(_REASONS.get(cause, Reason.CLUSTER_UNREACHABLE), message)
+            case Unknown(message):
+                return NoAnswer(None, message)
+            case _:
+                assert_never(outcome)
+
+    async def tell(self, user: str, program: str, *lines: str, seconds: int = TRANSFER_SECONDS) -> remote.Answer | NoAnswer:
+        """Run a program that reads these lines: text of people, which is never part of a command.
+
+        Raises:
+            ValueError: a line end in a line. The schema refuses them.
+        """
+        if any("\n" in line for line in lines):
+            raise ValueError(f"a line end in what {program}.sh reads")
+        stdin = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+        return await self.ask(user, program, stdin=stdin, seconds=seconds)
+
+    async def command(self, user: str, *argv: str, failed: Reason) -> tuple[str, ...] | Unavailable:
+        """The lines that one of Slurm's commands prints, if it ends well; `failed` is the reason if it does not."""
+        answer = await self.ask(user, "run", *argv)
+        if isinstance(answer, NoAnswer):
+            return answer.unavailable(failed)
+        status = answer.get(remote.STATUS)
+        if status == "0":
+            return answer.rows
+        words = verdicts.shortened(answer.words(remote.ERROR)) or f"exit status {status}"
+        return Unavailable(failed, f"{argv[0].rpartition('/')[2]}: {words}")
+
+
+def _unended(outcome: Ran, seconds: int) -> str:
+    if outcome.exit_status in _TIMED_OUT:
+        return f"the command did not end within {seconds} s"
+    words = verdicts.shortened(outcome.stderr.decode("utf-8", "replace"))
+    return f"the command did not come to its end (exit status {outcome.exit_status}): {words}"

@@ -1,0 +1,210 @@
+"""An operator that kills itself (SIGKILL) when chosen submissions have come to chosen places.
+
+It is the real operator in a forked process of its own. Production code knows nothing of this: what lies between two steps of
+submitting is wrapped here, from outside. A place is `before X` or `after X` for everything that reaches out of the process:
+
+    admission           reading what the submission refers to        stage, submit, find     our programs on the login node
+    finalizer           PATCH of the finalizer                       squeue, sacct           Slurm's commands in a look-up
+    user, job id        PATCH of the status that fixes it            fix                     finalizer and user together
+
+and `X started` (the login node runs X, nothing is on its stdin yet) and `X half sent` for our programs.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+from slurmgate import __main__ as program
+from slurmgate.core import lifecycle
+from slurmgate.core.record import Record, Stage
+from slurmgate.engine import cluster, outbox
+from slurmgate.engine.cluster import ClusterWorker
+from slurmgate.engine.outbox import KubernetesOutbox
+from slurmgate.kube.writer import StatusWriter
+from slurmgate.resources.submission import JobSubmission
+from slurmgate.slurm import cli, remote
+from slurmgate.ssh import runner
+from slurmgate.ssh.exchange import Exchange
+from slurmgate.ssh.runner import Runner
+from typing_extensions import override
+
+MARKED = "answer verdict=marked"
+_SUDDEN = (" started", " half sent")
+_PROGRAMS = ("stage", "submit", "find")
+
+_submission: ContextVar[str] = ContextVar("submission", default="")
+_asked: ContextVar[str] = ContextVar("asked", default="")
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What is to become of one operator."""
+
+    plan: Mapping[str, str] = field(default_factory=dict)
+    """Place by name of the submission. It dies when all of them are there; who comes first is held until then."""
+    rescue: Sequence[str] = ()
+    """Submissions whose job ids must be in the API before those of the plan may begin."""
+    hasty: bool = False
+    """Does not wait for as long as a real cluster may need: for tests in which nothing is slow unless they make it so."""
+    trusting: bool = False
+    """Mutant: believes that what has no job id was never sent."""
+    unmarked: bool = False
+    """Mutant: runs sbatch again whether or not the marker says that it was run."""
+
+
+def live(fate: Fate, environment: Mapping[str, str], log: Path) -> None:
+    """Be the operator, in a process that was forked for this."""
+    os.setsid()
+    with log.open("ab") as output, open(os.devnull, "rb") as nothing:
+        for number, file in enumerate((nothing, output, output)):
+            os.dup2(file.fileno(), number)
+    os.environ.update(environment)
+    sys.argv[1:] = ["run"]
+    _wrap(Doom(dict(fate.plan), set(fate.rescue)))
+    if fate.hasty:
+        cli.CONNECT_SECONDS = cli.SETTLE_SECONDS = 3
+    if fate.trusting:
+        _trust()
+    if fate.unmarked:
+        original = remote.text
+        remote.text = lambda name: original(name).replace(MARKED, ":")  # type: ignore[assignment]
+    sys.exit(program.main())
+
+
+@dataclass
+class Doom:
+    """Who still has to come where before the end."""
+
+    plan: dict[str, str]
+    rescue: set[str]
+    safe: asyncio.Event = field(default_factory=asyncio.Event)
+    last: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def begin(self, name: str) -> None:
+        """Let a doomed submission set out once all others are safe."""
+        if name in self.plan:
+            if not self.rescue:
+                self.safe.set()
+            await self.safe.wait()
+
+    def rescued(self, name: str) -> None:
+        """The API has its job id."""
+        self.rescue.discard(name)
+        if not self.rescue:
+            self.safe.set()
+
+    async def reach(self, place: str, name: str) -> None:
+        """It is there: the end, or wait for it."""
+        if self.plan.get(name) == place:
+            self.strike(place, name)
+            await asyncio.Event().wait()
+
+    async def approach(self, step: str, name: str) -> None:
+        """Nothing can be held in the middle of a step: who is to die there goes last."""
+        if self.plan.get(name, "") in {step + sudden for sudden in _SUDDEN}:
+            if len(self.plan) == 1:
+                self.last.set()
+            await self.last.wait()
+
+    def strike(self, place: str, name: str) -> bool:
+        """It is there; False if it has no business there."""
+        if self.plan.get(name) != place:
+            return False
+        del self.plan[name]
+        sys.stderr.write(f"DOOM: {name} is at {place!r}; {self.plan or 'that was the last one'}\n")
+        if not self.plan:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if len(self.plan) == 1:
+            self.last.set()
+        return True
+
+
+def _wrap(doom: Doom) -> None:
+    advance, receive, write, run = ClusterWorker._advance, ClusterWorker.receive, StatusWriter._write, Runner.run
+
+    async def advancing(self: ClusterWorker, record: Record) -> None:
+        _submission.set(record.name)
+        await doom.begin(record.name)
+        await advance(self, record)
+
+    def receiving(self: ClusterWorker, submission: JobSubmission) -> None:
+        if submission.status.slurm and submission.status.slurm.job_id:
+            doom.rescued(submission.metadata.name)
+        receive(self, submission)
+
+    async def writing(self: StatusWriter, target: Any, wish: Any) -> Any:
+        job_id = wish.status.get("slurm", {}).get("jobId")
+        what = "job id" if job_id else ("user" if wish.status.get("user") else "status")
+        await doom.reach(f"before {what}", target.name)
+        answer = await write(self, target, wish)
+        await doom.reach(f"after {what}", target.name)
+        if job_id:
+            doom.rescued(target.name)
+        return answer
+
+    async def running(self: Runner, user: str, argv: Sequence[str], **how: Any) -> Any:
+        name, asked = _submission.get(), _program(argv)
+        _asked.set(asked)
+        await doom.reach(f"before {asked}", name)
+        await doom.approach(asked, name)
+        answer = await run(self, user, argv, **how)
+        await doom.reach(f"after {asked}", name)
+        return answer
+
+    ClusterWorker._advance, ClusterWorker.receive = advancing, receiving  # type: ignore[method-assign]
+    StatusWriter._write, Runner.run = writing, running  # type: ignore[method-assign,assignment]
+    KubernetesOutbox.fix = _around(doom, "fix", KubernetesOutbox.fix)  # type: ignore[method-assign]
+    cluster.admit = _around(doom, "admission", cluster.admit)
+    outbox.add_finalizer = _around(doom, "finalizer", outbox.add_finalizer)
+    runner.Exchange = _exchange(doom)  # type: ignore[misc]
+
+
+def _around(doom: Doom, what: str, step: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    async def wrapped(*arguments: Any, **named: Any) -> Any:
+        await doom.reach(f"before {what}", _submission.get())
+        answer = await step(*arguments, **named)
+        await doom.reach(f"after {what}", _submission.get())
+        return answer
+
+    return wrapped
+
+
+def _exchange(doom: Doom) -> type[Exchange]:
+    class DoomedExchange(Exchange):
+        def __init__(self, stdin: bytes, output_limit: int) -> None:
+            super().__init__(stdin, output_limit)
+            self._whose, self._what = _submission.get(), _asked.get()
+
+        @override
+        def session_started(self) -> None:
+            doom.strike(f"{self._what} started", self._whose)
+            if doom.plan.get(self._whose) == f"{self._what} half sent" and self._channel:
+                self._channel.write(self._stdin[: len(self._stdin) // 2])
+                doom.strike(f"{self._what} half sent", self._whose)
+            super().session_started()
+
+    return DoomedExchange
+
+
+def _program(argv: Sequence[str]) -> str:
+    """Which of our programs, or of Slurm's commands, these words run."""
+    for name in _PROGRAMS:
+        if remote.command(name, seconds=1)[6] in argv:
+            return name
+    return next((PurePath(word).name for word in argv if word.endswith(("/squeue", "/sacct"))), "something")
+
+
+def _trust() -> None:
+    proven = lifecycle._stage
+
+    def trusting(submission: JobSubmission) -> Stage:
+        stage = proven(submission)
+        return Stage.ACCEPTED if stage is Stage.UNKNOWN else stage
+
+    lifecycle._stage = trusting

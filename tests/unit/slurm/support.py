@@ -1,0 +1,144 @@
+"""A login node without Slurm: the real programs of remote/*.sh, run here, with stand-ins for Slurm's commands."""
+
+import asyncio
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from slurmgate.resources.cluster import SlurmClusterSpec
+from slurmgate.resources.submission import JobSubmissionSpec
+from slurmgate.slurm.cli import CliGateway
+from slurmgate.slurm.gateway import File, Package
+from slurmgate.ssh.outcome import Outcome, Ran
+
+TOKEN = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+OTHER_TOKEN = "0b4bd4d2-13d7-4f2b-8a1c-5f0f5d2a9c11"
+
+
+def spec(**fields: Any) -> JobSubmissionSpec:
+    body = {"clusterRef": {"name": "valhalla"}, "owner": "kirby@example.org", "script": {"inline": "x"}, **fields}
+    return JobSubmissionSpec.model_validate(body)
+
+
+def cluster(**fields: Any) -> SlurmClusterSpec:
+    body = {
+        "ssh": {"hosts": [{"host": "login"}], "knownHosts": {"inline": "x"}},
+        "identity": {"mapping": {"configMap": "mapping"}},
+        **fields,
+    }
+    return SlurmClusterSpec.model_validate(body)
+
+
+def package(directory: str, **fields: Any) -> Package:
+    values: dict[str, Any] = {
+        "token": TOKEN,
+        "name": "job",
+        "directory": directory,
+        "script": b"#!/bin/sh\ntrue\n",
+        "batch": None,
+        "arguments": ("--parsable", f"--comment=slurmgate:{TOKEN}"),
+        **fields,
+    }
+    return Package(**values)
+
+
+def files(**content: bytes) -> tuple[File, ...]:
+    return tuple(File(name, data) for name, data in content.items())
+
+
+@dataclass
+class Shell:
+    """A runner that runs everything on this machine, with one shell for all programs."""
+
+    path: str
+    home: Path
+    noise: bytes = b""
+    commands: list[Sequence[str]] = field(default_factory=list)
+
+    async def run(self, user: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float) -> Outcome:
+        del user
+        self.commands.append(argv)
+        words = [self.path if word == "/bin/sh" else word for word in argv]
+        process = await asyncio.create_subprocess_exec(
+            *words,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={"HOME": str(self.home), "PATH": "/usr/bin:/bin"},
+            cwd="/",
+        )
+        stdout, stderr = await asyncio.wait_for(process.communicate(stdin), deadline)
+        return Ran(process.returncode or 0, self.noise + stdout, stderr)
+
+
+@dataclass
+class LoginNode:
+    """Slurm's commands, each saying what it is told to."""
+
+    folder: Path
+    shell: Shell
+    gateway: CliGateway
+
+    @classmethod
+    def prepare(cls, folder: Path, shell: str, *, noise: bytes = b"", seconds: int = 5) -> "LoginNode":
+        home = folder / "home"
+        home.mkdir()
+        names = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo")
+        spec = cluster(
+            commands={name: str(folder / name) for name in names}, limits={"commandTimeoutSeconds": seconds}
+        )
+        runner = Shell(shell, home, noise)
+        node = cls(folder, runner, CliGateway(runner, spec))
+        for name in names:
+            node.says(name)
+        return node
+
+    @property
+    def home(self) -> Path:
+        return self.shell.home
+
+    def says(self, command: str, stdout: str = "", *, stderr: str = "", status: int = 0, before: str = "") -> None:
+        """From now on `command` prints this. It notes its arguments and environment, NUL after each."""
+        path = self.folder / command
+        path.write_text(
+            "#!/bin/sh\n"
+            f"printf '%s\\0' \"$@\" >{self.folder}/{command}.argv\n"
+            f"echo x >>{self.folder}/{command}.count\n"
+            f"env -0 >{self.folder}/{command}.env; pwd >{self.folder}/{command}.cwd\n"
+            f"{before}\n"
+            f"printf %s {shlex.quote(stdout)}\n"
+            f"printf %s {shlex.quote(stderr)} >&2\n"
+            f"exit {status}\n"
+        )
+        path.chmod(0o755)
+
+    def argv(self, command: str) -> list[str]:
+        return _split((self.folder / f"{command}.argv").read_bytes())
+
+    def environment(self, command: str) -> dict[str, str]:
+        entries = _split((self.folder / f"{command}.env").read_bytes())
+        return dict(entry.split("=", 1) for entry in entries)
+
+    def runs(self, command: str) -> int:
+        path = self.folder / f"{command}.count"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    def queue(self, *, token: str = TOKEN, job_id: str = "7", state: str = "PENDING", user: str = "kirby") -> None:
+        self.says("squeue", f"{job_id}|{state}|None|{user}|batch||1700000000|N/A|N/A|0|slurmgate:{token}\n")
+
+    def accounting(self, *, token: str = TOKEN, job_id: str = "7", state: str = "COMPLETED") -> None:
+        """sacct, which separates as it was told to."""
+        cells = [job_id, state, "0:0", "0:0", "1700000000", "1700000001", "1700000002", "1", "00:01", "", "kirby", "batch"]
+        cells += ["node1", "None", f"sbatch --comment=slurmgate:{token} x", ""]
+        row = "@".join(cells)
+        self.says(
+            "sacct",
+            before='for word; do case $word in --delimiter=*) with=${word#*=} ;; esac; done\n'
+            f"printf '%s\\n' {shlex.quote(row)} | sed \"s/@/$with/g\"",
+        )
+
+
+def _split(content: bytes) -> list[str]:
+    return [item.decode("utf-8", "surrogateescape") for item in content.split(b"\0")[:-1]]

@@ -1,0 +1,68 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from slurmgate import settings
+from slurmgate.settings import SettingsError
+
+POD = {"SLURMGATE_NAMESPACE": "slurmgate", "KUBERNETES_SERVICE_HOST": "10.96.0.1"}
+
+
+@pytest.fixture(autouse=True)
+def _pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in POD.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_little_has_to_be_set() -> None:
+    chosen = settings.load()
+    assert chosen.namespace == "slurmgate"
+    assert chosen.pod_name == socket.gethostname()
+    assert (chosen.log_format, chosen.log_level) == ("json", "INFO")
+    assert (chosen.http_host, chosen.http_port) == ("0.0.0.0", 8080)
+    assert chosen.service_account_directory == Path("/var/run/secrets/kubernetes.io/serviceaccount")
+    assert (chosen.kubernetes_service_host, chosen.kubernetes_service_port) == ("10.96.0.1", 443)
+
+
+def test_everything_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURMGATE_POD_NAME", "slurmgate-0")
+    monkeypatch.setenv("SLURMGATE_LOG_FORMAT", "console")
+    monkeypatch.setenv("SLURMGATE_HTTP_PORT", "0")
+    monkeypatch.setenv("SLURMGATE_SERVICE_ACCOUNT_DIRECTORY", "/account")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
+    chosen = settings.load()
+    assert chosen.pod_name == "slurmgate-0"
+    assert chosen.log_format == "console"
+    assert chosen.http_port == 0
+    assert chosen.service_account_directory == Path("/account")
+    assert chosen.kubernetes_service_port == 6443
+
+
+def test_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURMGATE_LOG_LEVEL", "")
+    assert settings.load().log_level == "INFO"
+    monkeypatch.setenv("SLURMGATE_NAMESPACE", "")
+    with pytest.raises(SettingsError, match="SLURMGATE_NAMESPACE"):
+        settings.load()
+
+
+def test_what_is_wrong_is_named_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
+    monkeypatch.setenv("SLURMGATE_HTTP_PORT", "eighty")
+    monkeypatch.setenv("SLURMGATE_LOG_FORMAT", "xml")
+    with pytest.raises(SettingsError) as raised:
+        settings.load()
+    message = str(raised.value)
+    assert "\n" not in message
+    assert "SLURMGATE_HTTP_PORT: Input should be a valid integer" in message
+    assert "SLURMGATE_LOG_FORMAT: Input should be 'json' or 'console'" in message
+    assert "KUBERNETES_SERVICE_HOST: is not set" in message
+
+
+def test_they_do_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = settings.load()
+    monkeypatch.setenv("SLURMGATE_NAMESPACE", "other")
+    assert chosen.namespace == "slurmgate"
+    with pytest.raises(ValueError, match="frozen"):
+        chosen.namespace = "other"  # type: ignore[misc]
