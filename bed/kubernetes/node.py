@@ -21,6 +21,7 @@ from bed.kubernetes.node_network import Network
 from bed.processes import gone, launch, recorded, tail, wait_until
 from bed.report import say
 from bed.requirements import require_debian, require_root
+from bed.state import Kubernetes
 
 _PACKAGES = ("containerd", "runc", "containernetworking-plugins", "etcd-server", "iproute2", "iptables", "util-linux")
 _PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl", "helm")
@@ -49,6 +50,12 @@ class Node:
     def host_address(self) -> str:
         """The address of this machine that Pods can reach."""
         return self.network.host
+
+    @property
+    def description(self) -> Kubernetes:
+        """As a bed describes its API server."""
+        server, kubectl = f"https://{self.network.node}", self.programs / "kubectl"
+        return Kubernetes(server=server, kubeconfig=self.kubeconfig, kubectl=kubectl, audit_log=None, logs=self.logs)
 
     @property
     def logs(self) -> Path:

@@ -4,142 +4,52 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
+from bed import valhalla
 from bed.kubernetes.image import Image
 from bed.kubernetes.node import Node
-from bed.slurm.cluster import Cluster
+from bed.life import Bed
+from bed.operator import CHART, NAMESPACE, RELEASE
 
 T = TypeVar("T")
 Json = dict[str, Any]
 
-CHART = Path(__file__).parents[2] / "helm" / "slurmgate"
-OPERATOR_NAMESPACE = "slurmgate-system"
-NAMESPACE = "physics"
-MAPPING = "slurmgate-mapping"
-_KNOWN_HOSTS = "hpc-known-hosts"
 _PATIENCE = 90.0
 
 
 @dataclass(frozen=True)
 class World:
     node: Node
-    slurm: Cluster
+    bed: Bed
+    """Its Kubernetes is the node."""
     image: Image
 
-    def kubectl(self, *arguments: str, stdin: str = "", timeout: float = 120) -> str:
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """What kubectl prints, as the administrator."""
-        return self._run("kubectl", *arguments, stdin=stdin, timeout=timeout)
-
-    def helm(self, *arguments: str, values: Json | None = None) -> str:
-        options = ["--values=-"] if values else []
-        return self._run("helm", *arguments, *options, f"--namespace={OPERATOR_NAMESPACE}", stdin=yaml.safe_dump(values))
-
-    def _run(self, program: str, *arguments: str, stdin: str, timeout: float = 120) -> str:
-        done = self.node.run(program, *arguments, stdin=stdin, timeout=timeout)
-        assert done.returncode == 0, f"{program} {' '.join(arguments)}: {done.stderr}"
+        done = self.bed.kubectl(*arguments, stdin=stdin, timeout=180)
+        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
-    def get(self, kind: str, name: str, namespace: str = NAMESPACE) -> Json:
-        answer: Json = json.loads(self.kubectl("get", kind, name, f"--namespace={namespace}", "--output=json"))
-        return answer
+    def helm(self, verb: str, *arguments: str, values: Json | None = None) -> None:
+        where = [f"--namespace={NAMESPACE}", "--wait", "--timeout=180s", *(["--values=-"] if values else [])]
+        done = self.node.run("helm", verb, RELEASE, *arguments, *where, stdin=yaml.safe_dump(values), timeout=240)
+        assert done.returncode == 0, f"helm {verb}: {done.stderr}"
 
-    def apply(self, *manifests: Json) -> None:
-        self.kubectl("apply", "--filename=-", stdin=yaml.safe_dump_all(manifests))
-
-    def prepare_namespaces(self) -> None:
-        """A namespace for the operator that lets in only what is restricted, and one in which people submit."""
-        restricted = {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
-        owners = {"annotations": {"slurmgate.dev/owners": "*@example.com"}}
-        cluster = self.slurm.description
-        self.apply(
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE, **restricted}},
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, **owners}},
-            _object("ConfigMap", _KNOWN_HOSTS, OPERATOR_NAMESPACE, data={"known_hosts": cluster.known_hosts}),
-            *(
-                _object("Secret", f"{user}-key", OPERATOR_NAMESPACE, stringData={"ssh-privatekey": key.read_text()})
-                for user, key in cluster.users.items()
-            ),
-        )
-        self.map_users("kirby")
-
-    def may(self, user: str, verb: str, resource: str) -> bool:
-        """Whether Kubernetes lets that person do it where people submit."""
-        kind, _, part = resource.partition("/")
-        attributes = {"group": "slurmgate.dev", "resource": kind, "subresource": part, "verb": verb, "namespace": NAMESPACE}
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": {"user": user, "resourceAttributes": attributes},
-        }
-        answer = json.loads(self.kubectl("create", "--filename=-", "--output=json", stdin=json.dumps(review)))
-        return bool(answer["status"]["allowed"])
-
-    def map_users(self, *users: str) -> None:
-        """Say who is who, as an admin does: by editing the ConfigMap."""
-        entries = [
-            {
-                "mail": f"{user}@example.com",
-                "mapped_user": user,
-                "ssh_private_key_secret": {"name": f"{user}-key", "key": "ssh-privatekey"},
-            }
-            for user in users
-        ]
-        text = yaml.safe_dump({"users_id_mapping": entries})
-        self.apply(_object("ConfigMap", MAPPING, OPERATOR_NAMESPACE, data={"ssh_mapping.yaml": text}))
+    def install(self) -> None:
+        self.helm("install", str(CHART), values=self.values())
 
     def values(self, **others: object) -> Json:
         repository, _, tag = self.image.reference.rpartition(":")
-        address = {"host": self.node.host_address, "port": self.slurm.description.port}
-        spec = {
-            "ssh": {
-                "hosts": [address],
-                "knownHosts": {"configMapKeyRef": {"name": _KNOWN_HOSTS, "key": "known_hosts"}},
-            },
-            "identity": {"mapping": {"configMap": MAPPING}},
-            "limits": {"pollIntervalSeconds": 1},
-        }
-        return {
-            "image": {"repository": repository, "tag": tag},
-            "submissionNamespaces": [NAMESPACE],
-            "clusters": [{"name": "hpc", "spec": spec}],
-            **others,
-        }
+        return {**valhalla.values(self.bed), "image": {"repository": repository, "tag": tag}, **others}
 
-    def submit(self, name: str, script: str, *, user: str = "kirby") -> None:
-        spec = {"clusterRef": {"name": "hpc"}, "owner": f"{user}@example.com", "script": {"inline": f"#!/bin/sh\n{script}\n"}}
-        self.apply({**_object("JobSubmission", name, NAMESPACE), "apiVersion": "slurmgate.dev/v1alpha1", "spec": spec})
-
-    def submit_waiting(self, name: str) -> str:
-        """Submit a job that runs until `let_go`; return its id once it runs."""
-        self.submit(name, f"until [ -e ~/go-{name} ]; do sleep 0.2; done; echo gone")
-        return str(self.wait(name, "Running")["slurm"]["jobId"])
-
-    def let_go(self, name: str) -> None:
-        self.slurm.inside(["touch", f"/home/kirby/go-{name}"], user="kirby")
-
-    def uid(self, name: str) -> str:
-        return str(self.get("jobsubmission", name)["metadata"]["uid"])
-
-    def wait(self, name: str, condition: str) -> Json:
-        """The submission's status once the condition is true."""
-        return self.eventually(
-            lambda: self.get("jobsubmission", name).get("status", {}), lambda status: holds(status, condition)
-        )
-
-    def eventually(self, look: Callable[[], T], good: Callable[[T], bool], *, seconds: float = _PATIENCE) -> T:
-        """What `look` returns once it is good; until then it may also fail."""
-        deadline = time.monotonic() + seconds
-        while not good(seen := look()):
-            assert time.monotonic() < deadline, f"after {seconds:.0f} s still: {seen}\n{self.operator_log()}"
-            time.sleep(0.3)
-        return seen
+    def operator_pod(self) -> str:
+        return self.kubectl("get", "pods", f"--namespace={NAMESPACE}", "--output=name").strip()
 
     def operator_log(self, *, tail: int = 60) -> str:
-        what = ["--selector=app.kubernetes.io/name=slurmgate", f"--tail={tail}", f"--namespace={OPERATOR_NAMESPACE}"]
+        what = [f"--selector=app.kubernetes.io/instance={RELEASE}", f"--tail={tail}", f"--namespace={NAMESPACE}"]
         return self.kubectl("logs", *what)
 
     def complaints(self) -> list[str]:
@@ -147,35 +57,81 @@ class World:
         lines = self.operator_log(tail=-1).splitlines()
         return [line for line in lines if '"level": "error"' in line or "is forbidden: User" in line]
 
+    def may(self, user: str, verb: str, resource: str) -> bool:
+        """Whether Kubernetes lets that person do it where people submit."""
+        kind, _, part = resource.partition("/")
+        attributes = {"group": "slurmgate.dev", "resource": kind, "subresource": part, "verb": verb}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": user, "resourceAttributes": {**attributes, "namespace": valhalla.RESEARCH}},
+        }
+        answer = json.loads(self.kubectl("create", "--filename=-", "--output=json", stdin=json.dumps(review)))
+        return bool(answer["status"]["allowed"])
+
+    def submit(self, name: str, script: str, *, user: str = "kirby") -> None:
+        submission = {
+            "apiVersion": "slurmgate.dev/v1alpha1",
+            "kind": "JobSubmission",
+            "metadata": {"name": name, "namespace": valhalla.RESEARCH},
+            "spec": {
+                "clusterRef": {"name": valhalla.CLUSTER},
+                "owner": f"{user}@{valhalla.MAIL_DOMAIN}",
+                "script": {"inline": f"#!/bin/sh\n{script}\n"},
+            },
+        }
+        self.kubectl("apply", "--filename=-", stdin=json.dumps(submission))
+
+    def submit_waiting(self, name: str) -> str:
+        """Submit a job that runs until `let_go`; return its id once it runs."""
+        self.submit(name, f"until [ -e ~/go-{name} ]; do sleep 0.2; done")
+        return str(self.wait(name, "Running")["slurm"]["jobId"])
+
+    def let_go(self, name: str) -> None:
+        self.bed.slurm.inside(["touch", f"/home/kirby/go-{name}"], user="kirby")
+
+    def submission(self, name: str) -> Json:
+        where = f"--namespace={valhalla.RESEARCH}"
+        answer: Json = json.loads(self.kubectl("get", "jobsubmission", name, where, "--output=json"))
+        return answer
+
+    def status(self, name: str) -> Json:
+        status: Json = self.submission(name).get("status", {})
+        return status
+
+    def wait(self, name: str, condition: str) -> Json:
+        """The submission's status once the condition is true."""
+        return self.eventually(lambda: self.status(name), lambda status: holds(status, condition))
+
+    def eventually(self, look: Callable[[], T], good: Callable[[T], bool], *, seconds: float = _PATIENCE) -> T:
+        """What `look` returns once it is good."""
+        deadline = time.monotonic() + seconds
+        while not good(seen := look()):
+            assert time.monotonic() < deadline, f"after {seconds:.0f} s still: {seen}\n{self.operator_log()}"
+            time.sleep(0.3)
+        return seen
+
     def job(self, job_id: str) -> str:
-        """Slurm's own record of a job: user, state, exit code and comment."""
-        return self._slurm(
-            "sacct",
-            "--noheader",
-            "--allocations",
-            "--parsable2",
-            "--duplicates",
-            f"--jobs={job_id}",
-            "--format=user,state,exitcode,comment",
-        )
+        """Slurm's own record of a job: user, state and exit code."""
+        return self._slurm("sacct", *_ROWS, f"--jobs={job_id}", "--format=user,state,exitcode")
 
-    def jobs_of(self, uid: str) -> list[str]:
+    def jobs_of(self, name: str) -> list[str]:
         """The ids of all jobs that Slurm's accounting has for a submission, by its token."""
-        rows = self._slurm("sacct", "--noheader", "--allocations", "--parsable2", "--allusers", "--format=jobid,submitline")
-        return [row.split("|")[0] for row in rows.splitlines() if f"slurmgate:{uid}" in row]
+        token = self.submission(name)["metadata"]["uid"]
+        rows = self._slurm("sacct", *_ROWS, "--allusers", "--format=jobid,submitline").splitlines()
+        return [row.partition("|")[0] for row in rows if f"slurmgate:{token}" in row]
 
-    def state(self, job_id: str) -> str:
+    def job_state(self, job_id: str) -> str:
         return self._slurm("squeue", "--noheader", f"--jobs={job_id}", "--format=%T")
 
     def _slurm(self, *argv: str) -> str:
-        done = self.slurm.inside(argv)
+        done = self.bed.slurm.inside(argv)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
 
+_ROWS = ("--noheader", "--allocations", "--parsable2", "--duplicates")
+
+
 def holds(status: Json, condition: str) -> bool:
     return any(each["type"] == condition and each["status"] == "True" for each in status.get("conditions", ()))
-
-
-def _object(kind: str, name: str, namespace: str, **content: object) -> Json:
-    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}, **content}

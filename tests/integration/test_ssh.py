@@ -27,10 +27,9 @@ ACCOUNTS = {"ada": "/bin/bash", "grace": "/bin/bash", "dash": "/bin/sh"}
 
 NAMESPACE = """
 mount --make-rprivate /
-cp -a /etc {home}/etc && mount --bind {home}/etc /etc
-mount -t tmpfs -o mode=755 tmpfs /run && mkdir -p /run/sshd
-cat {home}/passwd >> /etc/passwd
-cat {home}/shadow >> /etc/shadow
+mount --bind {home}/etc /etc
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -p /run/sshd
 exec /usr/sbin/sshd -D -e -f {home}/sshd_config
 """
 
@@ -86,15 +85,16 @@ class Sshd:
             with (home / "keys" / "ada").open("a") as keys:
                 keys.write(public)
         (home / "homes" / "grace" / ".bashrc").write_text("echo welcome to the cluster\necho really >&2\n")
-        (home / "passwd").write_text(passwd)
-        (home / "shadow").write_text(shadow)
+        subprocess.run(["cp", "-a", "/etc", home / "etc"], check=True)
+        for name, lines in (("passwd", passwd), ("shadow", shadow)):
+            with (home / "etc" / name).open("a") as file:
+                file.write(lines)
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
         return cls(home, port, uids)
 
     def start(self) -> None:
         (self.home / "sshd_config").write_text(CONFIG.format(home=self.home, port=self.port, host_key=self.host_key))
-        shutil.rmtree(self.home / "etc", ignore_errors=True)
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 ["unshare", "--mount", "--kill-child", "--fork", "sh", "-euc", NAMESPACE.format(home=self.home)],
@@ -102,7 +102,7 @@ class Sshd:
                 stdout=log,
                 stderr=log,
             )
-        for _ in range(500):
+        for _ in range(3000):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5):
                 return
             time.sleep(0.01)

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import assert_never
 
 from slurmgate.core import lifecycle
+from slurmgate.core.conditions import phase
 from slurmgate.core.lifecycle import Decision
 from slurmgate.core.outcomes import (
     ControlOutcome,
@@ -99,7 +100,7 @@ class ClusterWorker:
 
     def forget(self, token: str) -> None:
         """The object is gone."""
-        self._records.pop(token, None)
+        self._count(self._records.pop(token, None), None)
         self._specs.pop(token, None)
         self._packages.pop(token, None)
 
@@ -254,6 +255,7 @@ class ClusterWorker:
         """Store the record, show what is new about it, and have it looked at again."""
         record, before = decision.record, self._records.get(decision.record.token)
         self._records[record.token] = record
+        self._count(before, record)
         if before:
             shown = before.status
         just_seen = before is None and record.standing.reason is Reason.PREPARING  # what follows at once is worth the write
@@ -266,6 +268,18 @@ class ClusterWorker:
             self._packages.pop(record.token, None)
         if not record.over:
             self._queue.add(record.token)
+
+    def _count(self, before: Record | None, after: Record | None) -> None:
+        """Keep the metrics in step with a record that came, changed or went."""
+        was, now = (phase(record) if record else None for record in (before, after))
+        if was is now:
+            return
+        if was and not was.ended:
+            self._metrics.submissions.labels(self.name, was.value).dec()
+        if now and not now.ended:
+            self._metrics.submissions.labels(self.name, now.value).inc()
+        elif now:
+            self._metrics.submissions_ended.labels(self.name, now.value).inc()
 
     def _log_standing(self, record: Record) -> None:
         with bind(submission=f"{record.namespace}/{record.name}", cluster=self.name, token=record.token):

@@ -98,13 +98,6 @@ class Intake:
         for name in tuple(self._tasks):
             await self._end(name)
 
-    def collect(self) -> None:
-        """Count the submissions for Prometheus."""
-        self._metrics.submissions.clear()
-        for worker in self._workers.values():
-            for record in worker.records:
-                self._metrics.submissions.labels(worker.name, record.status.phase or "Created").inc()
-
     def _worker(self, name: str) -> ClusterWorker:
         worker = self._workers.get(name)
         if worker is None:

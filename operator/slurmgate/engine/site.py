@@ -12,6 +12,7 @@ from slurmgate.core.conditions import set_conditions
 from slurmgate.core.health import Health, MappingHealth, cluster_conditions
 from slurmgate.core.outcomes import ClusterFacts, NotNow, Observation, Refused, Unavailable
 from slurmgate.core.reasons import Reason
+from slurmgate.engine.metered import ConnectionCounter, MeteredGateway
 from slurmgate.engine.ports import ClusterOutbox, ReferenceProblem, References
 from slurmgate.identity.mapping import NotMapped
 from slurmgate.identity.source import MappingFile
@@ -219,8 +220,8 @@ class Site:
             connections_per_user=ssh.connections_per_user,
             sessions_per_connection=ssh.sessions_per_connection,
         )
-        runner = Runner(endpoint, self)
-        self._gateway = CliGateway(runner, self.spec)
+        runner = Runner(endpoint, self, ConnectionCounter(self._metrics))
+        self._gateway = MeteredGateway(CliGateway(runner, self.spec), cluster=self.name, metrics=self._metrics)
         return runner
 
     async def private_key(self, user: str) -> PrivateKey:

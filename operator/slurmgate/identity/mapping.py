@@ -146,7 +146,8 @@ def parse(text: str, *, inline_keys: bool) -> Mapping:
             problems.append(Problem(place, str(refused), mail))
     for mail, several in places.items():
         if len(several) > 1:
-            message = f"{mail} is written {len(several)} times and none of them is used: keep one of {'; '.join(several)}"
+            named = "; ".join(several[:5])
+            message = f"{mail} is written {len(several)} times and none of them is used: keep one of {named}"
             problems += (Problem(place, message, mail) for place in several)
     entries = [entry for entry in entries if len(places[entry.mail]) == 1]
     keys: defaultdict[str, set[InlineKey | SecretKey]] = defaultdict(set)

@@ -132,15 +132,15 @@ class ApiSession:
         """Read an object or a list. Raises what `request` does."""
         return await self.request("GET", address, query=query)
 
-    async def watch(self, address: Address, *, silence: float, **query: str) -> AsyncGenerator[Json]:
+    async def watch(self, address: Address, query: Mapping[str, str], *, silence: float) -> AsyncGenerator[Json]:
         """The events of a watch until the server ends it; close the iterator (`aclosing`) to end it earlier.
 
         Raises:
             ApiError: the server said no.
-            UnreachableError: the connection broke, or nothing was heard for `silence` seconds, not even a bookmark.
+            UnreachableError: the connection broke, or nothing was heard for `silence` seconds.
         """
         limits = ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=silence)
-        url = self._url(address, query | {"watch": "true", "allowWatchBookmarks": "true"})
+        url = self._url(address, {**query, "watch": "true"})
         try:
             async with self._watches.get(url, timeout=limits, allow_redirects=False) as response:
                 if response.status >= _NO_SUCCESS:

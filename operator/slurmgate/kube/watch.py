@@ -16,7 +16,10 @@ from slurmgate.kube.content import Content, Kind, content
 from slurmgate.kube.errors import ApiError, ExpiredError, ForbiddenError, api_error
 from slurmgate.kube.session import ApiSession
 
-_SILENCE = 70.0  # the API server sends a bookmark every minute: beyond that the connection is dead
+# The API server is asked to end a watch after a minute, so that a longer silence means that the connection is dead. Bookmarks
+# would not do: it sends none for a kind of which nothing has changed since it started.
+_PERIOD = 60
+_SILENCE = 70.0
 _STEADY = 10.0  # a watch that lasted so long did not fail; a refusal that lasted so long is meant
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 5.0
@@ -86,15 +89,9 @@ async def _read_and_watch(api: ApiSession, kind: Kind, address: Address, name: s
     listing = await api.get(address, fieldSelector=selector)
     yield content(kind, listing["items"][0]) if listing["items"] else None
     version = listing["metadata"]["resourceVersion"]
-    events = api.watch(address, silence=_SILENCE, fieldSelector=selector, resourceVersion=version)
-    async with aclosing(events):
+    query = {"fieldSelector": selector, "resourceVersion": version, "timeoutSeconds": str(_PERIOD)}
+    async with aclosing(api.watch(address, query, silence=_SILENCE)) as events:
         async for event in events:
-            match event["type"]:
-                case "ADDED" | "MODIFIED":
-                    yield content(kind, event["object"])
-                case "DELETED":
-                    yield None
-                case "ERROR":
-                    raise api_error(event["object"].get("code", 0), event["object"])
-                case _:  # BOOKMARK: only says that the connection lives
-                    pass
+            if event["type"] == "ERROR":
+                raise api_error(event["object"].get("code", 0), event["object"])
+            yield None if event["type"] == "DELETED" else content(kind, event["object"])

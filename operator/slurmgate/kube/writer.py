@@ -105,13 +105,9 @@ class StatusWriter:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def put(self, target: Target, status: Status, *, known: Status | None = None) -> None:
-        """Make this the object's status, as soon as can be.
-
-        `known` is the status that the object was last seen with; it counts as long as we have not written this object.
-        """
-        if status != known or target.uid in self._entries:
-            self._wish(target, status, expected={}, answer=None)
+    def put(self, target: Target, status: Status) -> None:
+        """Make this the object's status, as soon as can be."""
+        self._wish(target, status, expected={}, answer=None)
 
     async def confirm(
         self, target: Target, status: Status, *, resource_version: str | None = None, deadline: float

@@ -165,8 +165,11 @@ class CliGateway:
         """The queue as `user` sees it (squeue): jobs of these users, or everybody's."""
         # slurmctld itself picks out the jobs of one user; of several squeue would, after it has fetched everybody's
         whose = [f"--user={name}" for name in users] if users is not None and len(users) == 1 else []
-        rows = await self._squeue(user, *whose, f"--Format={records.QUEUE_FORMAT}")
-        return rows if isinstance(rows, Unavailable) else Seen(Source.QUEUE, records.queue(rows, users=users).tasks)
+        mark = secrets.token_hex(4)
+        rows = await self._squeue(user, *whose, f"--Format={records.queue_format(mark)}")
+        if isinstance(rows, Unavailable):
+            return rows
+        return Seen(Source.QUEUE, records.queue(rows, mark=mark, users=users).tasks)
 
     async def account(self, user: str, job_ids: Sequence[str]) -> Observation:
         """The accounting records of these jobs (sacct)."""
@@ -207,12 +210,12 @@ class CliGateway:
         return await self._login.command(user, *squeue, *arguments, failed=Reason.CONTROLLER_UNAVAILABLE)
 
     async def _sacct(self, user: str, *arguments: str) -> Seen | Unavailable:
-        separator = f"|{secrets.token_hex(8)}|"
-        sacct = (self._commands.sacct, "--noheader", "--parsable2", f"--delimiter={separator}", "--duplicates")
+        mark = f"|{secrets.token_hex(8)}|"
+        sacct = (self._commands.sacct, "--noheader", "--parsable2", f"--delimiter={mark}", "--duplicates")
         layout = f"--format={records.ACCOUNT_FORMAT}"
         rows = await self._login.command(user, *sacct, *arguments, layout, failed=Reason.ACCOUNTING_UNAVAILABLE)
         if not isinstance(rows, Unavailable):
-            return Seen(Source.ACCOUNTING, records.account(rows, separator=separator).tasks)
+            return Seen(Source.ACCOUNTING, records.account(rows, mark=mark).tasks)
         return replace(rows, reason=Reason.NO_ACCOUNTING) if "storage is disabled" in rows.message else rows
 
     async def _accounted_since(self, user: str, marker: Answer) -> Seen | Unavailable:
@@ -225,8 +228,9 @@ class CliGateway:
         doubtful = [job for job, rows in tasks.items() if any(0 < (row.exit_code or 0) < records.CUT_OFF for row in rows)]
         if not doubtful:
             return tasks
-        rows = await self._squeue(user, f"--jobs={','.join(doubtful)}", f"--Format={records.EXIT_CODE_FORMAT}")
-        codes = {} if isinstance(rows, Unavailable) else records.exit_codes(rows)
+        mark = secrets.token_hex(4)
+        rows = await self._squeue(user, f"--jobs={','.join(doubtful)}", f"--Format={records.exit_code_format(mark)}")
+        codes = {} if isinstance(rows, Unavailable) else records.exit_codes(rows, mark=mark)
         return {job: tuple(records.with_full_exit_code(row, codes) for row in rows) for job, rows in tasks.items()}
 
 

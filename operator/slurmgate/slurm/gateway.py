@@ -48,7 +48,7 @@ class Package:
 
 
 class Gateway(Protocol):
-    """A cluster. `user` is always the Slurm user on whose behalf something is done; nothing raises for what the far side does."""
+    """A cluster. `user` is the Slurm user on whose behalf something is done; nothing raises for what the far side does."""
 
     async def describe(self, user: str) -> ClusterFacts | Unavailable:
         """Check that all commands are there, and ask for version, partitions and policy."""

@@ -1,8 +1,9 @@
 """Rows of squeue and sacct, read into tasks. Nothing here raises: a row that makes no sense is left out and counted.
 
-Times are asked for as seconds since 1970 (SLURM_TIME_FORMAT=%s): in their usual form both programs print the login node's local
-time without its zone. Text that people choose could contain separators and even line ends, so squeue prints of the comment only
-as much as a token needs, last in the row, and sacct gets a separator that nobody can guess.
+Times are asked for as seconds since 1970 (SLURM_TIME_FORMAT=%s): in their usual form both programs print the login node's
+local time without its zone. Comments and submit lines are text that people choose, also line ends and what looks like a row of
+somebody else's job. So a `mark` that nobody can guess stands in every row: after the job's id in squeue's, between all cells in
+sacct's.
 """
 
 import re
@@ -14,7 +15,6 @@ from slurmgate.core.outcomes import Partition, Task
 from slurmgate.slurm.options import COMMENT_PREFIX
 
 _QUEUE_FIELDS = (
-    "JobArrayID",
     "State",
     "Reason",
     "UserName",
@@ -26,9 +26,6 @@ _QUEUE_FIELDS = (
     "RestartCnt",
 )
 _COMMENT_WIDTH = len(COMMENT_PREFIX) + 36
-QUEUE_FORMAT = ",".join(f"{field}:0|" for field in _QUEUE_FIELDS) + f",Comment:{_COMMENT_WIDTH}"
-"""For `squeue -O`: a width of 0 is no limit (print_job_from_format in all versions)."""
-EXIT_CODE_FORMAT = "JobArrayID:0|,exit_code:0"
 
 _ACCOUNT_FIELDS = (
     "JobID",
@@ -72,16 +69,26 @@ class Rows:
     skipped: int = 0
 
 
-def queue(lines: Iterable[str], *, users: Collection[str] | None = None) -> Rows:
-    """Rows of `squeue -O QUEUE_FORMAT`, of these users only."""
-    rows = [_queue_row(line) for line in lines]
+def queue_format(mark: str) -> str:
+    """For `squeue --Format`. A width of 0 is no limit (src/squeue/print.c, _print_str); of the comment a token is enough."""
+    return ",".join([f"JobArrayID:0|{mark}|", *(f"{field}:0|" for field in _QUEUE_FIELDS), f"Comment:{_COMMENT_WIDTH}"])
+
+
+def exit_code_format(mark: str) -> str:
+    """For `squeue --Format`: exit codes alone."""
+    return f"JobArrayID:0|{mark}|,exit_code:0"
+
+
+def queue(lines: Iterable[str], *, mark: str, users: Collection[str] | None = None) -> Rows:
+    """Rows of `squeue --Format=queue_format(mark)`, of these users only."""
+    rows = [_queue_row(line, mark) for line in lines]
     tasks = [row for row in rows if row is not None]
     wanted = (task for task in tasks if users is None or task.user in users)
     return Rows(_by_job(wanted), len(rows) - len(tasks))
 
 
-def account(lines: Iterable[str], *, separator: str) -> Rows:
-    """Rows of `sacct -P -D --delimiter=separator -o ACCOUNT_FORMAT`, jobs and their steps.
+def account(lines: Iterable[str], *, mark: str) -> Rows:
+    """Rows of `sacct --parsable2 --duplicates --delimiter=mark --format=ACCOUNT_FORMAT`, jobs and their steps.
 
     A requeued job has several records: the last one counts, and tells how many there were before it.
     """
@@ -89,7 +96,7 @@ def account(lines: Iterable[str], *, separator: str) -> Rows:
     wrapped: set[Key] = set()
     skipped = 0
     for line in lines:
-        cells = line.split(separator)
+        cells = line.split(mark)
         job, _, step = cells[0].partition(".")
         match = _ID.fullmatch(job)
         if match is None or len(cells) != len(_ACCOUNT_FIELDS):
@@ -130,10 +137,11 @@ def _by_job(tasks: Iterable[Task]) -> dict[str, tuple[Task, ...]]:
     return jobs
 
 
-def _queue_row(line: str) -> Task | None:
-    cells = line.split("|", len(_QUEUE_FIELDS))
-    match = _ID.fullmatch(cells[0])
-    if match is None or len(cells) != len(_QUEUE_FIELDS) + 1:
+def _queue_row(line: str, mark: str) -> Task | None:
+    job, found, rest = line.partition(f"|{mark}|")
+    cells = rest.split("|", len(_QUEUE_FIELDS))
+    match = _ID.fullmatch(job)
+    if match is None or not found or len(cells) != len(_QUEUE_FIELDS) + 1:
         return None
     row = dict(zip(_QUEUE_FIELDS, cells, strict=False))
     state = _state(row["State"])
@@ -179,11 +187,11 @@ def _account_row(key: Key, row: dict[str, str]) -> Task:
     )
 
 
-def exit_codes(lines: Iterable[str]) -> dict[Key, int]:
-    """Exit codes in full, from rows of `squeue -O EXIT_CODE_FORMAT`."""
+def exit_codes(lines: Iterable[str], *, mark: str) -> dict[Key, int]:
+    """Exit codes in full, from rows of `squeue --Format=exit_code_format(mark)`."""
     codes: dict[Key, int] = {}
     for line in lines:
-        job, _, cell = line.partition("|")
+        job, _, cell = line.partition(f"|{mark}|")
         match = _ID.fullmatch(job)
         code, signal = exit_code(cell.strip())
         if match is not None and code is not None and not signal:

@@ -32,7 +32,12 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         Info("slurmgate_build", "The version that runs.", registry=registry).info({"version": version})
-        self.submissions = Gauge("slurmgate_submissions", "Submissions by phase.", ["cluster", "phase"], registry=registry)
+        self.submissions = Gauge(
+            "slurmgate_submissions", "Submissions that have not ended.", ["cluster", "phase"], registry=registry
+        )
+        self.submissions_ended = Counter(
+            "slurmgate_submissions_ended", "Submissions that have ended.", ["cluster", "phase"], registry=registry
+        )
         self.cluster_up = Gauge(
             "slurmgate_cluster_up", "1 while the cluster's controller answers.", ["cluster"], registry=registry
         )

@@ -37,12 +37,12 @@ from tests.unit.resources.schema import refusal
 ARRAY = "0-3"
 CONTROL = {Step.CANCEL, Step.HOLD, Step.RELEASE, Step.TIDY}
 
-words = st.sampled_from([*STATES, "TELEPORTING", *["PENDING", "RUNNING"] * 6])
+words = st.sampled_from([*STATES, "TELEPORTING", *["PENDING", "RUNNING", "COMPLETED", "FAILED"] * 4])
 row_details = st.fixed_dictionaries(
     {
-        "job_id": st.sampled_from([JOB, JOB, JOB, "43"]),
+        "job_id": st.sampled_from([JOB] * 5 + ["43"]),
         "token": st.sampled_from([TOKEN, TOKEN, TOKEN, OTHER_TOKEN, None]),
-        "user": st.sampled_from(["kirby", "kirby", None, "mario"]),
+        "user": st.sampled_from(["kirby"] * 4 + [None, "mario"]),
         "submit_time": st.sampled_from([at(2), at(2), at(300), None]),
         "restarts": st.sampled_from([None, 0, 1]),
         "reason": st.sampled_from([None, "None", "Priority", "JobHeldUser", "BeginTime", "Dependency"]),
@@ -89,8 +89,8 @@ class Cluster:
         return REFUSED if self.refused else NEVER_SENT
 
 
-BEGUN = ["created", "cancelled", "accepted", "submitted", "submitted", "submitted"]
-RARELY = st.integers(0, 9).map(lambda chance: chance == 9)  # noqa: PLR2004
+BEGUN = ["created", "cancelled", "accepted", "accepted", "submitted", "submitted"]
+WISHES = ["cancel", "delete", "suspend", "resume", "Cancel", "Orphan", "echo", "echo", "echo", "Submitted", "Running", "Complete"]
 SBATCH = [
     "taken",
     "taken, but the answer is lost",
@@ -128,49 +128,40 @@ class Histories(RuleBasedStateMachine):
         if begun == "submitted":
             self._submit("taken", crash=False)
 
-    # What people do
+    # What happens
 
-    @rule(really=RARELY)
-    def cancel(self, *, really: bool) -> None:
-        if really:
-            self.life.cancel()
-
-    @rule(wish=st.booleans())
-    def suspend(self, *, wish: bool) -> None:
-        self.life.suspend(wish)
-
-    @rule(policy=st.sampled_from(["Cancel", "Orphan"]))
-    def change_deletion_policy(self, policy: str) -> None:
-        self.life.edit(self.life.draft.edited(deletionPolicy=policy))
-
-    @rule(when=st.sampled_from(["Submitted", "Running", "Complete"]))
-    def change_ready_when(self, when: str) -> None:
-        self.life.edit(self.life.draft.edited(readyWhen=when))
-
-    @precondition(lambda self: "deletionTimestamp" not in self.life.draft.metadata)
-    @rule(really=RARELY)
-    def delete(self, *, really: bool) -> None:
-        if really:
-            self.life.delete()
-
-    @rule()
-    def echo(self) -> None:
-        self.life.edit(self.life.draft.echoed())
+    @rule(wish=st.sampled_from(WISHES))
+    def somebody_edits(self, wish: str) -> None:
+        life = self.life
+        match wish:
+            case "cancel":
+                life.cancel()
+            case "suspend" | "resume":
+                life.suspend(wish == "suspend")
+            case "Cancel" | "Orphan":
+                life.edit(life.draft.edited(deletionPolicy=wish))
+            case "delete":
+                if life.record.wishes.deleted is None:
+                    life.delete()
+            case "echo":
+                life.edit(life.draft.echoed())
+            case _:
+                life.edit(life.draft.edited(readyWhen=wish))
 
     @rule(seconds=st.sampled_from([1, 5, 30, 120, 700, 100_000]))
-    def wait(self, seconds: float) -> None:
+    def time_passes(self, seconds: float) -> None:
         self.life.wait(seconds)
 
     @rule()
-    def restart(self) -> None:
+    def the_operator_starts_again(self) -> None:
         self.alive_in_queue = False
         self.life.restart()
 
-    # What the operator does
-
-    @rule(data=st.data())
-    def step(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), patiently=st.booleans())
+    def the_operator_works(self, data: st.DataObject, *, patiently: bool) -> None:
         life = self.life
+        if patiently and life.record.not_before:
+            life.now = max(life.now, life.record.not_before)
         match step := life.next_step:
             case None:
                 return
@@ -186,8 +177,22 @@ class Histories(RuleBasedStateMachine):
             case Step.LET_GO:
                 life.let_go()
             case _:
-                outcome = data.draw(st.sampled_from([None, UNREACHABLE, Refused(Reason.COMMAND_FAILED, "no")]))
-                life.control(step, outcome)
+                life.control(step, data.draw(st.sampled_from([None, UNREACHABLE, Refused(Reason.COMMAND_FAILED, "no")])))
+
+    @precondition(lambda self: self.life.stage is Stage.KNOWN)
+    @rule(data=st.data(), accounting=st.sampled_from(["answers", "answers", "is down", "is not kept"]))
+    def the_operator_looks(self, data: st.DataObject, accounting: str) -> None:
+        self._squeue(data.draw(rows(array=self.array)))
+        if not self.life.record.unread:
+            return
+        match accounting:
+            case "answers":
+                self._sacct(data.draw(rows(array=self.array)))
+            case "is down":
+                self.life.account_fails()
+            case _:
+                self.life.no_accounting()
+        assert not (self.alive_in_queue and self.life.stage is Stage.ENDED), "ended although squeue shows it alive"
 
     def _submit(self, happens: str, *, crash: bool) -> None:
         assert not self.may_have_been_sent, "sbatch is run again although nobody knows what came of the last time"
@@ -198,7 +203,7 @@ class Histories(RuleBasedStateMachine):
         outcome = self.cluster.sbatch(happens)
         assert self.cluster.jobs <= 1
         if crash:
-            self.restart()
+            self.the_operator_starts_again()
             return
         if isinstance(outcome, NotNow):
             self.may_have_been_sent = False
@@ -214,40 +219,16 @@ class Histories(RuleBasedStateMachine):
         self.life.find(outcome)
         assert answers or self.life.status.phase == before, "not knowing changed the phase"
 
-    # What Slurm says
-
-    @precondition(lambda self: self.life.stage is Stage.KNOWN)
-    @rule(data=st.data())
-    def squeue_answers(self, data: st.DataObject) -> None:
-        shown = data.draw(rows(array=self.array))
+    def _squeue(self, shown: list[Task]) -> None:
         mine = list(self._mine(shown))
         self.ends_told |= any(state(task.state).kind is Kind.ENDED for task in mine)
-        self.life.queue(*shown)
         self.alive_in_queue = any(state(task.state).kind is not Kind.ENDED for task in mine)
+        self.life.queue(*shown)
         assert self.life.stage is Stage.KNOWN, "squeue alone ended a job"
 
-    @precondition(lambda self: self.life.stage is Stage.KNOWN and self.life.record.unread)
-    @rule(data=st.data())
-    def sacct_answers(self, data: st.DataObject) -> None:
-        shown = data.draw(rows(array=self.array))
+    def _sacct(self, shown: list[Task]) -> None:
         self.ends_told |= any(state(task.state).kind is Kind.ENDED for task in self._mine(shown))
         self.life.account(*shown)
-        self._not_ended_while_alive()
-
-    @precondition(lambda self: self.life.stage is Stage.KNOWN and self.life.record.unread)
-    @rule()
-    def sacct_is_down(self) -> None:
-        self.life.account_fails()
-        self._not_ended_while_alive()
-
-    @precondition(lambda self: self.life.stage is Stage.KNOWN and self.life.record.unread)
-    @rule()
-    def there_is_no_accounting(self) -> None:
-        self.life.no_accounting()
-        self._not_ended_while_alive()
-
-    def _not_ended_while_alive(self) -> None:
-        assert not (self.alive_in_queue and self.life.stage is Stage.ENDED), "ended although squeue shows it alive"
 
     def _mine(self, shown: list[Task]) -> Iterator[Task]:
         for task in shown:

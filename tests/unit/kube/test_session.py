@@ -208,6 +208,6 @@ async def test_kopf_waits_while_the_token_is_refused_and_may_close_its_session(
 
 async def test_a_silent_watch_is_given_up(fake: FakeApi, api: ApiSession) -> None:
     with pytest.raises(UnreachableError, match=r"silent for 0\.2 s"):
-        async with aclosing(api.watch(Address("configmaps", "team"), silence=0.2)) as events:
+        async with aclosing(api.watch(Address("configmaps", "team"), {}, silence=0.2)) as events:
             await anext(events)
-    assert fake.seen[0].query == {"watch": "true", "allowWatchBookmarks": "true"}
+    assert fake.seen[0].query == {"watch": "true"}

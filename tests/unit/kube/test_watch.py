@@ -69,8 +69,8 @@ async def test_only_the_named_object_is_asked_for(fake: FakeApi, told: Told) -> 
     assert watch.query == {
         "fieldSelector": "metadata.name=mapping",
         "resourceVersion": "100",
+        "timeoutSeconds": "60",
         "watch": "true",
-        "allowWatchBookmarks": "true",
     }
 
 
@@ -79,7 +79,6 @@ async def test_the_same_content_is_told_once(fake: FakeApi, told: Told) -> None:
     assert text(await told()) == b"a"
     await asyncio.sleep(0.1)
     mapping(fake, "a")
-    fake.tell("BOOKMARK", {"metadata": {"resourceVersion": "100"}})
     with pytest.raises(TimeoutError):
         await told(0.2)
     mapping(fake, "b")

@@ -64,17 +64,6 @@ async def test_what_the_api_has_is_not_written(fake: FakeApi, writer: StatusWrit
     assert len(fake.seen) == 1
 
 
-async def test_what_the_object_was_seen_with_is_not_written(fake: FakeApi, writer: StatusWriter) -> None:
-    target = submission(fake)
-    writer.put(target, {"phase": "Created"}, known={"phase": "Created"})
-    await asyncio.sleep(0.05)
-    assert fake.seen == []
-    await writer.confirm(target, {"phase": "Submitted"}, deadline=5)
-    writer.put(target, {"phase": "Created"}, known={"phase": "Created"})  # seen late: we know better
-    await writer.stop(grace=5)
-    assert status(fake) == {"phase": "Created"}
-
-
 async def test_back_and_forth_before_it_was_sent_is_no_write(fake: FakeApi, writer: StatusWriter) -> None:
     target = submission(fake)
     fake.troubles.append(Trouble(500, delay=0.1, after=True))

@@ -86,9 +86,7 @@ class LoginNode:
         home = folder / "home"
         home.mkdir()
         names = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo")
-        spec = cluster(
-            commands={name: str(folder / name) for name in names}, limits={"commandTimeoutSeconds": seconds}
-        )
+        spec = cluster(commands={name: str(folder / name) for name in names}, limits={"commandTimeoutSeconds": seconds})
         runner = Shell(shell, home, noise)
         node = cls(folder, runner, CliGateway(runner, spec))
         for name in names:
@@ -135,7 +133,7 @@ class LoginNode:
         row = "@".join(cells)
         self.says(
             "sacct",
-            before='for word; do case $word in --delimiter=*) with=${word#*=} ;; esac; done\n'
+            before="for word; do case $word in --delimiter=*) with=${word#*=} ;; esac; done\n"
             f"printf '%s\\n' {shlex.quote(row)} | sed \"s/@/$with/g\"",
         )
 

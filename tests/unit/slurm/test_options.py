@@ -82,7 +82,9 @@ def test_a_sites_own_option_is_known_if_the_cluster_says_so() -> None:
 
 
 OPTION_NAMES = st.sampled_from(sorted(options._TAKES))
-VALUES = st.text(st.characters(exclude_characters="\n\0", exclude_categories=("Cs",)), max_size=20).filter(lambda text: text != ":")
+VALUES = st.text(st.characters(exclude_characters="\n\0", exclude_categories=("Cs",)), max_size=20).filter(
+    lambda text: text != ":"
+)
 
 
 @given(st.lists(st.tuples(OPTION_NAMES, VALUES, st.integers(0, 3)), max_size=8))
@@ -169,7 +171,7 @@ def test_the_first_that_sets_an_option_wins(script: list[str], fields: dict[str,
 
 REFUSED: dict[str, tuple[list[str], dict[str, Any], str]] = {
     "another user": ([], {"sbatchArguments": ["--uid=root"]}, "spec.sbatchArguments[0]: --uid is refused"),
-    "another user, shortened": ([], {"sbatchArguments": ["-H", "--ui", "root"]}, "spec.sbatchArguments[1]: --uid is refused"),
+    "another user, shortened": ([], {"sbatchArguments": ["-O", "--ui", "root"]}, "spec.sbatchArguments[1]: --uid is refused"),
     "another user in the script": (["--gid=0"], {}, "line 2 of the script: --gid is refused"),
     "even where allowed": ([], {"sbatchArguments": ["--wrap=id"], "allow": ["wrap"]}, "spec.sbatchArguments[0]: --wrap is refused"),
     "another cluster": (["-Mother"], {}, "line 2 of the script: --clusters is refused: the cluster is spec.clusterRef"),

@@ -1,0 +1,103 @@
+"""Counts and times what clusters are asked, whichever way they are driven."""
+
+import time
+from collections.abc import Awaitable, Collection, Sequence
+from typing import TypeVar
+
+from slurmgate.core.outcomes import (
+    ClusterFacts,
+    ControlOutcome,
+    FindOutcome,
+    NotNow,
+    Observation,
+    Refused,
+    StageOutcome,
+    SubmitOutcome,
+    Unavailable,
+)
+from slurmgate.slurm.gateway import Gateway, Package
+from slurmgate.ssh.outcome import Cause
+from slurmgate.telemetry.metrics import Metrics
+
+T = TypeVar("T")
+
+
+class MeteredGateway:
+    """A Gateway that passes everything on. The outcome counted is the name of the answer's type, `Done` for none."""
+
+    def __init__(self, gateway: Gateway, *, cluster: str, metrics: Metrics) -> None:
+        self._gateway = gateway
+        self._cluster = cluster
+        self._metrics = metrics
+
+    async def describe(self, user: str) -> ClusterFacts | Unavailable:
+        """See Gateway."""
+        return await self._timed("describe", self._gateway.describe(user))
+
+    async def read_script(self, user: str, path: str) -> bytes | Refused | NotNow:
+        """See Gateway."""
+        return await self._timed("read_script", self._gateway.read_script(user, path))
+
+    async def stage(self, user: str, package: Package) -> StageOutcome:
+        """See Gateway."""
+        return await self._timed("stage", self._gateway.stage(user, package))
+
+    async def submit(self, user: str, token: str, directory: str) -> SubmitOutcome:
+        """See Gateway."""
+        return await self._timed("submit", self._gateway.submit(user, token, directory))
+
+    async def find(self, user: str, token: str, directory: str) -> FindOutcome:
+        """See Gateway."""
+        return await self._timed("find", self._gateway.find(user, token, directory))
+
+    async def observe(self, user: str, users: Collection[str] | None) -> Observation:
+        """See Gateway."""
+        return await self._timed("observe", self._gateway.observe(user, users))
+
+    async def account(self, user: str, job_ids: Sequence[str]) -> Observation:
+        """See Gateway."""
+        return await self._timed("account", self._gateway.account(user, job_ids))
+
+    async def cancel(self, user: str, job_ids: Sequence[str]) -> ControlOutcome:
+        """See Gateway."""
+        return await self._timed("cancel", self._gateway.cancel(user, job_ids))
+
+    async def hold(self, user: str, job_id: str) -> ControlOutcome:
+        """See Gateway."""
+        return await self._timed("hold", self._gateway.hold(user, job_id))
+
+    async def release(self, user: str, job_id: str) -> ControlOutcome:
+        """See Gateway."""
+        return await self._timed("release", self._gateway.release(user, job_id))
+
+    async def tidy(self, user: str, token: str, directory: str) -> ControlOutcome:
+        """See Gateway."""
+        return await self._timed("tidy", self._gateway.tidy(user, token, directory))
+
+    async def _timed(self, call: str, asked: Awaitable[T]) -> T:
+        began = time.monotonic()
+        answer = await asked
+        outcome = "Done" if answer is None or isinstance(answer, bytes) else type(answer).__name__
+        self._metrics.slurm_calls.labels(self._cluster, call, outcome).inc()
+        self._metrics.slurm_call_seconds.labels(self._cluster, call).observe(time.monotonic() - began)
+        return answer
+
+
+class ConnectionCounter:
+    """Counts SSH connections: the ssh room's Observer."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def connected(self, cluster: str) -> None:
+        """A connection is ready."""
+        self._metrics.ssh_connections.labels(cluster).inc()
+        self._metrics.ssh_connects.labels(cluster, "ok").inc()
+
+    def disconnected(self, cluster: str) -> None:
+        """A connection that was ready is gone."""
+        self._metrics.ssh_connections.labels(cluster).dec()
+
+    def connect_failed(self, cluster: str, cause: Cause) -> None:
+        """No connection could be made."""
+        self._metrics.ssh_connects.labels(cluster, cause.value).inc()

@@ -1,0 +1,63 @@
+"""An sbatch on the login node that can be held, job by job, before and after it has spoken with slurmctld."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bed.life import Bed
+
+_INSIDE = "/tmp/gates"
+SBATCH = f"{_INSIDE}/sbatch"
+"""For spec.commands of a SlurmCluster."""
+_PROGRAM = f"""#!/bin/sh
+for word in "$@"; do
+    case $word in --job-name=*) name={_INSIDE}/${{word#*=}} ;; esac
+done
+pass() {{
+    [ ! -e "$name.$1" ] || : >"$name.$1.reached"
+    while [ -e "$name.$1" ]; do sleep 0.05; done
+}}
+pass before
+answer=$(SLURM_CONF={_INSIDE}/slurm.conf /usr/bin/sbatch "$@")
+status=$?
+pass after
+[ -z "$answer" ] || printf '%s\\n' "$answer"
+exit "$status"
+"""
+_MESSAGE_TIMEOUT = "MessageTimeout=3\n"
+"""sbatch gives up sooner than in the bed at large."""
+
+
+@dataclass(frozen=True)
+class Gates:
+    """The gates of all jobs; they are open unless closed."""
+
+    folder: Path
+
+    @classmethod
+    def make(cls, bed: Bed) -> "Gates":
+        """Put the sbatch in its place."""
+        slurm = bed.slurm.description.folder
+        folder = slurm / _INSIDE[1:]
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o1777)
+        conf = (slurm / "etc" / "slurm" / "slurm.conf").read_text().splitlines(keepends=True)
+        (folder / "slurm.conf").write_text("".join(line for line in conf if not line.startswith("MessageT")) + _MESSAGE_TIMEOUT)
+        (folder / "sbatch").write_text(_PROGRAM)
+        (folder / "sbatch").chmod(0o755)
+        return cls(folder)
+
+    def close(self, name: str, place: str) -> None:
+        """Hold the sbatch of the job `name` there: `before` or `after`."""
+        (self.folder / f"{name}.{place}").touch()
+
+    def open(self, name: str, place: str) -> None:
+        """Let it go on."""
+        (self.folder / f"{name}.{place}").unlink()
+
+    def await_arrival(self, name: str, place: str, *, seconds: float = 60) -> None:
+        """Return when the sbatch of that job is held there."""
+        deadline = time.monotonic() + seconds
+        while not (self.folder / f"{name}.{place}.reached").exists():
+            assert time.monotonic() < deadline, f"the sbatch of {name} did not come to the gate"
+            time.sleep(0.05)

@@ -1,0 +1,65 @@
+"""Operators by the dozen: each a process forked from one that has imported everything already."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+
+from bed.operator import Installation
+from tests.operated.doomed import Fate, live
+
+PATIENCE_SECONDS = 90.0
+
+
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["slurmgate.__main__"])
+    return context
+
+
+@dataclass(frozen=True)
+class Life:
+    """One operator."""
+
+    process: ForkServerProcess
+
+    def await_doom(self) -> None:
+        """It has killed itself."""
+        self.process.join(PATIENCE_SECONDS)
+        assert self.process.exitcode == -signal.SIGKILL, f"not dead: {self.process.exitcode}"
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self.process.kill()
+        self.process.join()
+
+    def stop(self) -> None:
+        """As kubelet does."""
+        assert self.process.pid
+        os.kill(self.process.pid, signal.SIGTERM)
+        self.process.join(30)
+        assert self.process.exitcode == 0
+
+
+@dataclass(frozen=True)
+class Nursery:
+    """Starts operators of an installation, never two at a time."""
+
+    installation: Installation
+    context: ForkServerContext = field(default_factory=_context)
+
+    @contextmanager
+    def life(self, fate: Fate | None = None) -> Iterator[Life]:
+        """An operator, killed at the end if it lives then."""
+        log = self.installation.bed.description.folder / "operator.log"
+        process = self.context.Process(target=live, args=(fate or Fate(), dict(self.installation.environment), log))
+        process.start()
+        life = Life(process)
+        try:
+            yield life
+        finally:
+            life.kill()
+            process.close()

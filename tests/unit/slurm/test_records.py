@@ -1,0 +1,261 @@
+"""Rows of squeue, sacct and sinfo. The rows are of a real Slurm 22.05, shortened."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slurmgate.core.outcomes import Partition, Task
+from slurmgate.slurm import records
+from tests.unit.slurm.support import OTHER_TOKEN, TOKEN
+
+MARK = "f00d"
+SEPARATOR = f"|{MARK}|"
+SUBMITTED, STARTED, ENDED = (datetime(2026, 11, 22, 2, 35, second, tzinfo=UTC) for second in (52, 53, 56))
+AT = {SUBMITTED: "1795314952", STARTED: "1795314953", ENDED: "1795314956"}
+QUEUE_END = "|0|slurmgate:" + TOKEN
+
+
+def queue(*rows: str) -> tuple[Task, ...]:
+    tasks = records.queue((row.replace("|", SEPARATOR, 1) for row in rows), mark=MARK).tasks
+    return tasks.get("57", ())
+
+
+def test_a_running_job_has_no_end_yet_whatever_squeue_expects() -> None:
+    (task,) = queue("57|RUNNING|None|kirby|batch|node1|1795314952|1795314953|1795318556" + QUEUE_END)
+    assert task == Task(
+        job_id="57",
+        state="RUNNING",
+        reason="None",
+        user="kirby",
+        token=TOKEN,
+        submit_time=SUBMITTED,
+        start_time=STARTED,
+        partition="batch",
+        nodes="node1",
+        restarts=0,
+    )
+
+
+def test_a_pending_job_has_not_started_whatever_squeue_expects() -> None:
+    (task,) = queue("57|PENDING|Priority|kirby|batch||1795314952|1795318556|1795318596" + QUEUE_END)
+    assert (task.start_time, task.end_time, task.nodes, task.reason) == (None, None, None, "Priority")
+
+
+def test_an_ended_job_has_ended() -> None:
+    (task,) = queue("57|FAILED|NonZeroExitCode|kirby|batch|node1|1795314952|1795314953|1795314956" + QUEUE_END)
+    assert (task.state, task.start_time, task.end_time) == ("FAILED", STARTED, ENDED)
+
+
+IDS = {
+    "a job": ("57", None),
+    "a task of an array": ("57_2", "2"),
+    "tasks that wait": ("57_[4-9%2]", "4-9"),
+    "other tasks that wait": ("57_[1,3-5,9:2]", "1,3-5,9:2"),
+    "a component": ("57+1", "+1"),
+}
+
+
+@pytest.mark.parametrize(("job", "index"), IDS.values(), ids=IDS.keys())
+def test_ids_are_taken_apart(job: str, index: str | None) -> None:
+    (task,) = queue(f"{job}|PENDING|None|kirby|batch||1795314952|N/A|N/A{QUEUE_END}")
+    assert (task.job_id, task.index) == ("57", index)
+
+
+def test_separators_in_a_comment_do_no_harm() -> None:
+    (task,) = queue(f"57|PENDING|None|kirby|batch||1795314952|N/A|N/A|0|slurmgate:{TOKEN}")
+    assert task.token == TOKEN
+    (task,) = queue("57|PENDING|None|kirby|batch||1795314952|N/A|N/A|0|a|b|c slurmgate|")
+    assert task.token is None
+
+
+def test_a_comment_with_a_line_end_forges_no_row_of_another_job() -> None:
+    forged = f"x\n57|COMPLETED||kirby|||1795314952|||0|slurmgate:{TOKEN}"
+    rows = records.queue(f"9{SEPARATOR}RUNNING|None|mario|batch|node1|1|1|1|0|{forged}".split("\n"), mark=MARK)
+    assert (set(rows.tasks), rows.skipped) == ({"9"}, 1)
+
+
+def test_a_submit_line_with_a_line_end_forges_no_record_of_another_job() -> None:
+    forged = row().replace(SEPARATOR, "|")
+    assert set(records.account(row("9", Comment=f"x\n{forged}").split("\n"), mark=SEPARATOR).tasks) == {"9"}
+
+
+def test_only_rows_of_the_users_that_were_asked_for_are_kept() -> None:
+    rows = [f"{job}{SEPARATOR}PENDING|None|{user}|batch||1|N/A|N/A|0|" for job, user in (("1", "kirby"), ("2", "mario"))]
+    assert set(records.queue(rows, mark=MARK, users={"mario"}).tasks) == {"2"}
+    assert set(records.queue(rows, mark=MARK).tasks) == {"1", "2"}
+
+
+def row(job: str = "57", state: str = "COMPLETED", code: str = "0:0", **cells: str) -> str:
+    values = {
+        "JobID": job,
+        "State": state,
+        "ExitCode": code,
+        "DerivedExitCode": "0:0",
+        "Submit": "1795314952",
+        "Start": "1795314953",
+        "End": "1795314956",
+        "ElapsedRaw": "3",
+        "TotalCPU": "00:01.500",
+        "MaxRSS": "",
+        "User": "kirby",
+        "Partition": "batch",
+        "NodeList": "node1",
+        "Reason": "None",
+        "SubmitLine": f"/usr/bin/sbatch --parsable --comment=slurmgate:{TOKEN} /home/kirby/x/.slurmgate/{TOKEN}/batch",
+        "Comment": "",
+        **cells,
+    }
+    return SEPARATOR.join(values.values())
+
+
+def step(job: str, state: str = "COMPLETED", code: str = "0:0", **cells: str) -> str:
+    empty = dict.fromkeys(("DerivedExitCode", "User", "Partition", "Reason", "SubmitLine"), "")
+    return row(job, state, code, **empty, **cells)
+
+
+def account(*rows: str) -> tuple[Task, ...]:
+    return records.account(rows, mark=SEPARATOR).tasks.get("57", ())
+
+
+def test_a_record_with_its_steps() -> None:
+    (task,) = account(row(), step("57.batch", MaxRSS="4096K"), step("57.0", MaxRSS="1.5M"), step("57.extern", MaxRSS=""))
+    assert task == Task(
+        job_id="57",
+        state="COMPLETED",
+        reason="None",
+        exit_code=0,
+        user="kirby",
+        token=TOKEN,
+        submit_time=SUBMITTED,
+        start_time=STARTED,
+        end_time=ENDED,
+        partition="batch",
+        nodes="node1",
+        restarts=0,
+        elapsed_seconds=3,
+        cpu_seconds=1.5,
+        max_rss_bytes=4096 * 1024,
+    )
+
+
+ENDS = {
+    "an exit code": ("FAILED", "3:0", ("FAILED", 3, None)),
+    "a signal": ("FAILED", "0:9", ("FAILED", 0, 9)),
+    "cancelled by somebody": ("CANCELLED by 7001", "0:0", ("CANCELLED", 0, None)),
+    "a state cut short": ("CANCELLED+", "0:0", ("CANCELLED", 0, None)),
+    "no exit code": ("PENDING", "", ("PENDING", None, None)),
+}
+
+
+@pytest.mark.parametrize(("state", "code", "end"), ENDS.values(), ids=ENDS.keys())
+def test_ends_are_read(state: str, code: str, end: tuple[str, int | None, int | None]) -> None:
+    (task,) = account(row(state=state, code=code))
+    assert (task.state, task.exit_code, task.signal) == end
+
+
+def test_an_exit_code_that_sacct_cut_is_whole_again() -> None:
+    """22.05: `exit 137` is 9:0 in ExitCode, and 137:0 in DerivedExitCode if a step exited with it."""
+    assert account(row(state="FAILED", code="9:0", DerivedExitCode="137:0"))[0].exit_code == 137
+    (task,) = account(row(state="FAILED", code="9:0"))
+    assert task.exit_code == 9
+    codes = records.exit_codes(
+        [f"57{SEPARATOR}35072", f"58{SEPARATOR}9:0", f"59_1{SEPARATOR}256", f"60{SEPARATOR}9", "61|256", "nonsense"], mark=MARK
+    )
+    assert codes == {("57", None): 137, ("58", None): 9, ("59", "1"): 1}
+    assert records.with_full_exit_code(task, codes).exit_code == 137
+    assert records.with_full_exit_code(task, {("57", None): 9}).exit_code == 9
+    assert records.with_full_exit_code(task, {}).exit_code == 9
+
+
+def test_running_out_of_memory_is_the_end_of_the_job_also_below_srun() -> None:
+    job, batch = row(state="FAILED", code="1:0"), step("57.batch", "FAILED", "1:0")
+    (task,) = account(job, batch, step("57.0", "OUT_OF_MEMORY", "0:125"))
+    assert (task.state, task.exit_code, task.signal) == ("OUT_OF_MEMORY", 0, 125)
+    (task,) = account(job, batch, step("57.1", "OUT_OF_MEMORY", "0:125"))
+    assert task.state == "FAILED"
+    plain = row(state="FAILED", code="1:0", SubmitLine=f"sbatch --comment=slurmgate:{TOKEN} /x/script")
+    (task,) = account(plain, batch, step("57.0", "OUT_OF_MEMORY", "0:125"))
+    assert task.state == "FAILED"
+
+
+def test_a_requeued_job_has_its_last_record() -> None:
+    (task,) = account(
+        row(state="REQUEUED"),
+        step("57.batch", MaxRSS="900M"),
+        row(state="NODE_FAIL", Submit="1795314953"),
+        row(state="COMPLETED", Submit="1795314956"),
+        step("57.batch", MaxRSS="100K"),
+    )
+    assert (task.state, task.restarts, task.submit_time, task.max_rss_bytes) == ("COMPLETED", 2, ENDED, 102400)
+
+
+def test_an_older_job_with_the_same_id_is_no_restart() -> None:
+    (task,) = account(row(SubmitLine=f"sbatch --comment=slurmgate:{OTHER_TOKEN}", state="FAILED"), row())
+    assert (task.token, task.state, task.restarts) == (TOKEN, "COMPLETED", 0)
+
+
+def test_the_token_is_found_in_the_comment_as_well() -> None:
+    (task,) = account(row(SubmitLine="", Comment=f"slurmgate:{TOKEN} and more"))
+    assert task.token == TOKEN
+
+
+def test_tasks_and_components_are_kept_apart() -> None:
+    tasks = account(row("57_0"), row("57_1", "FAILED", "1:0"), row("57_[2-3%1]", "PENDING"))
+    assert [(task.index, task.state) for task in tasks] == [("0", "COMPLETED"), ("1", "FAILED"), ("2-3", "PENDING")]
+    assert [task.index for task in account(row("57+0"), row("57+1"))] == ["+0", "+1"]
+
+
+def test_rows_that_make_no_sense_are_counted() -> None:
+    rows = records.account(["", "x", row(), SEPARATOR.join("57" for _ in range(3))], mark=SEPARATOR)
+    assert (len(rows.tasks), rows.skipped) == (1, 3)
+    found = records.queue(
+        ["Welcome!", f"57{SEPARATOR}RUNNING", f"57{SEPARATOR}RUNNING|None|kirby|batch|node1|1|2|3|0|"], mark=MARK
+    )
+    assert (len(found.tasks), found.skipped) == (1, 2)
+
+
+def test_partitions_are_summed_up() -> None:
+    rows = [
+        "batch|up|3|64|gpu:4",
+        "batch|up|1|128|gpu:a100:2(S:0-1),gpu:v100:1,tmpfs:9",
+        "closed|down|4|64|(null)",
+        "noise",
+        "batch|up|x|64|",
+    ]
+    assert records.partitions(rows) == (Partition("batch", "up", 4, 320, 15), Partition("closed", "down", 4, 256, 0))
+
+
+DURATIONS = {"00:03.500": 3.5, "01:02:03": 3723.0, "2-01:00:00": 176400.0, "INVALID": None, "": None}
+
+
+@pytest.mark.parametrize(("text", "seconds"), DURATIONS.items())
+def test_durations(text: str, seconds: float | None) -> None:
+    assert records.duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["Unknown", "N/A", "None", "", "0", "-5", "2026-11-22T02:35:52", "²"])
+def test_what_is_no_time_is_none(text: str) -> None:
+    assert records.time(text) is None
+
+
+ANYTHING = st.lists(st.text(max_size=30) | st.text(alphabet="57_[]-%|+.,:0N/A ", max_size=60), max_size=5)
+
+
+@given(ANYTHING)
+def test_nothing_raises(lines: list[str]) -> None:
+    records.queue(lines, mark=MARK)
+    records.account(lines, mark="|")
+    records.exit_codes(lines, mark=MARK)
+    records.partitions(lines)
+
+
+CELL = st.text(max_size=8)
+
+
+@given(st.lists(CELL, min_size=10, max_size=10), st.lists(CELL, min_size=15, max_size=15))
+def test_nothing_raises_whatever_is_in_the_cells(queue_cells: list[str], account_cells: list[str]) -> None:
+    records.queue([f"57{SEPARATOR}" + "|".join(queue_cells)], mark=MARK)
+    records.account([SEPARATOR.join(["57", *account_cells])], mark=SEPARATOR)
+    records.account([row(), SEPARATOR.join(["57.0", *account_cells])], mark=SEPARATOR)
