@@ -18,22 +18,26 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """What can be set. Everything else is in the resources."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, env_ignore_empty=True, use_attribute_docstrings=True)
 
     namespace: str = Field(min_length=1, max_length=63)
     """The operator's own namespace, where the Secrets and ConfigMaps of SlurmClusters are."""
     pod_name: str = Field(default_factory=socket.gethostname, max_length=128)
     """Stands in events as the instance that reported them."""
     log_format: Literal["json", "console"] = "json"
+    """`json` for machines, `console` for people."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least that is logged."""
     http_host: str = "0.0.0.0"  # noqa: S104  # probes come from the node, metrics from Prometheus
+    """Where /healthz, /readyz and /metrics are served."""
     http_port: int = Field(8080, ge=0, le=65535)
-    """For /healthz, /readyz and /metrics; 0 takes a free one."""
+    """The port for them; 0 takes a free one."""
     service_account_directory: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
     """Has `token` and `ca.crt`."""
     kubernetes_service_host: str = Field(min_length=1, validation_alias="KUBERNETES_SERVICE_HOST")
-    """Set by kubelet in every Pod, like the port."""
+    """Address of the API server. Set by kubelet in every Pod, like the port."""
     kubernetes_service_port: int = Field(443, ge=1, le=65535, validation_alias="KUBERNETES_SERVICE_PORT")
+    """Port of the API server."""
 
 
 def load() -> Settings:

@@ -87,6 +87,11 @@ def ended(status: Json) -> bool:
     return status.get("phase") in ENDED
 
 
+def reason(status: Json) -> str:
+    """Why it stands where it stands."""
+    return next((each["reason"] for each in status.get("conditions", []) if each["type"] == "Ready"), "")
+
+
 def wrongs(world: World, cases: Collection[Case]) -> dict[str, str]:
     """What is wrong with those that did not run exactly once, whole and as the right user; by name."""
     jobs = _jobs(world)

@@ -34,6 +34,7 @@ from slurmgate.ssh.exchange import Exchange
 from slurmgate.ssh.runner import Runner
 from typing_extensions import override
 
+HASTY_SECONDS = 8.0
 MARKED = "answer verdict=marked"
 _SUDDEN = (" started", " half sent")
 _PROGRAMS = ("stage", "submit", "find")
@@ -50,6 +51,8 @@ class Fate:
     """Place by name of the submission. It dies when all of them are there; who comes first is held until then."""
     rescue: Sequence[str] = ()
     """Submissions whose job ids must be in the API before those of the plan may begin."""
+    gates: Path | None = None
+    """Folder of files `<submission>.<place>`: who comes there waits while there is one."""
     hasty: bool = False
     """Does not wait for as long as a real cluster may need: for tests in which nothing is slow unless they make it so."""
     trusting: bool = False
@@ -66,9 +69,9 @@ def live(fate: Fate, environment: Mapping[str, str], log: Path) -> None:
             os.dup2(file.fileno(), number)
     os.environ.update(environment)
     sys.argv[1:] = ["run"]
-    _wrap(Doom(dict(fate.plan), set(fate.rescue)))
     if fate.hasty:
-        cli.CONNECT_SECONDS = cli.SETTLE_SECONDS = 3
+        _hurry()
+    _wrap(Doom(dict(fate.plan), set(fate.rescue), fate.gates))
     if fate.trusting:
         _trust()
     if fate.unmarked:
@@ -83,6 +86,7 @@ class Doom:
 
     plan: dict[str, str]
     rescue: set[str]
+    gates: Path | None
     safe: asyncio.Event = field(default_factory=asyncio.Event)
     last: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -101,6 +105,9 @@ class Doom:
 
     async def reach(self, place: str, name: str) -> None:
         """It is there: the end, or wait for it."""
+        while self.gates and (gate := self.gates / f"{name}.{place}").exists():
+            gate.with_name(f"{gate.name}.reached").touch()
+            await asyncio.sleep(0.05)
         if self.plan.get(name) == place:
             self.strike(place, name)
             await asyncio.Event().wait()
@@ -198,6 +205,16 @@ def _program(argv: Sequence[str]) -> str:
         if remote.command(name, seconds=1)[6] in argv:
             return name
     return next((PurePath(word).name for word in argv if word.endswith(("/squeue", "/sacct"))), "something")
+
+
+def _hurry() -> None:
+    run = Runner.run
+
+    async def hurrying(self: Runner, user: str, argv: Sequence[str], *, deadline: float, **how: Any) -> Any:
+        return await run(self, user, argv, deadline=min(deadline, HASTY_SECONDS), **how)
+
+    Runner.run = hurrying  # type: ignore[method-assign]
+    cli.SETTLE_SECONDS = 3
 
 
 def _trust() -> None:

@@ -7,6 +7,13 @@ from pathlib import Path
 from bed.life import Bed
 
 _INSIDE = "/tmp/gates"
+_PERISH = """
+for generation in sbatch timeout program timeout; do
+    set -- "$1" $(ps -o ppid= -p "$1")
+    kill -9 "$1"
+    shift
+done
+"""
 SBATCH = f"{_INSIDE}/sbatch"
 """For spec.commands of a SlurmCluster."""
 _PROGRAM = f"""#!/bin/sh
@@ -14,7 +21,7 @@ for word in "$@"; do
     case $word in --job-name=*) name={_INSIDE}/${{word#*=}} ;; esac
 done
 pass() {{
-    [ ! -e "$name.$1" ] || : >"$name.$1.reached"
+    [ ! -e "$name.$1" ] || echo $$ >"$name.$1.reached"
     while [ -e "$name.$1" ]; do sleep 0.05; done
 }}
 pass before
@@ -61,3 +68,8 @@ class Gates:
         while not (self.folder / f"{name}.{place}.reached").exists():
             assert time.monotonic() < deadline, f"the sbatch of {name} did not come to the gate"
             time.sleep(0.05)
+
+    def perish(self, bed: Bed, name: str, place: str) -> None:
+        """Kill the sbatch that is held there, and our program that runs it, as a login node that goes down does."""
+        done = bed.slurm.inside(["bash", "-c", _PERISH, "perish", (self.folder / f"{name}.{place}.reached").read_text().strip()])
+        assert done.returncode == 0, done.stderr

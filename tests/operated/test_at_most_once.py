@@ -8,12 +8,12 @@ from itertools import zip_longest
 
 import pytest
 
-from tests.operated.counting import Case, await_all, case, ended, known, statuses, submit, wrongs
+from bed import valhalla
+from tests.operated.counting import Case, await_all, case, ended, known, reason, submit, wrongs
 from tests.operated.doomed import Fate
 from tests.operated.gates import SBATCH, Gates
 from tests.operated.nursery import Nursery
-from tests.operated.world import World
-from bed import valhalla
+from tests.operated.world import Json, World
 
 USERS = ("kirby", "mario")
 CLUSTER = "mortal"
@@ -69,7 +69,7 @@ def nursery(world: World, gates: Gates) -> Iterator[Nursery]:
     commands = {**valhalla.cluster_spec(world.bed)["commands"], "sbatch": SBATCH}
     with world.cluster(CLUSTER, commands=commands):
         yield Nursery(world.installation)
-    world.operator = world.installation.start()
+    world.operator.process = world.installation.start().process
 
 
 def pair(label: str) -> list[Case]:
@@ -96,3 +96,84 @@ def test_killed_between_any_two_steps_it_runs_once(world: World, nursery: Nurser
         await_all(world, everybody, ended)
 
     assert wrongs(world, everybody) == {}
+
+
+def test_killed_while_sbatch_is_under_way_it_runs_once(world: World, nursery: Nursery, gates: Gates) -> None:
+    seen, unseen = pair("sbatch seen"), pair("sbatch unseen")
+    places = ("before", "after") * 2
+    cases = seen + unseen
+    for each, place in zip(cases, places, strict=True):
+        gates.close(each.name, place)
+    submit(world, cases)
+    with nursery.life() as life:
+        for each, place in zip(cases, places, strict=True):
+            gates.await_arrival(each.name, place)
+        life.kill()
+    for each, place in zip(unseen, places, strict=False):  # nobody is there to hear the answers
+        gates.open(each.name, place)
+
+    with nursery.life() as life:
+        await_all(world, [*unseen, seen[1]], known)
+        await_all(world, [seen[0]], unknown)
+        life.kill()
+    for each, place in zip(seen, places, strict=False):
+        gates.open(each.name, place)
+    with nursery.life():
+        await_all(world, cases, ended)
+
+    assert wrongs(world, cases) == {}
+
+
+def test_killed_at_random_while_many_are_submitted_each_runs_once(world: World, nursery: Nursery) -> None:
+    seed = random.randrange(1_000_000)
+    chance = random.Random(seed)
+    cases = burst(0)
+    submit(world, cases)
+    born = time.monotonic()
+    with nursery.life():
+        await_all(world, cases, known)
+        usual = time.monotonic() - born
+    for number in range(1, ROUNDS + 1):
+        cases += (new := burst(number))
+        submit(world, new)
+        with nursery.life() as life:
+            time.sleep(chance.uniform(0.2, 1.1) * usual)
+            life.kill()
+    with nursery.life():
+        await_all(world, cases, ended)
+
+    assert wrongs(world, cases) == {}, f"seed {seed}"
+
+
+def burst(number: int) -> list[Case]:
+    return [each for _ in range(2) for each in pair(f"random {number}")]
+
+
+def unknown(status: Json) -> bool:
+    return reason(status) == "SubmissionUnknown"
+
+
+def test_an_operator_that_forgot_what_it_sent_is_stopped_by_the_marker(world: World, nursery: Nursery) -> None:
+    cases = pair("forgotten")
+
+    submit_twice(world, nursery, cases, Fate(trusting=True))
+
+    assert wrongs(world, cases) == {}
+
+
+def test_these_tests_notice_a_second_job(world: World, nursery: Nursery) -> None:
+    cases = pair("twice")
+
+    submit_twice(world, nursery, cases, Fate(trusting=True, unmarked=True))
+
+    found = wrongs(world, cases)
+    assert set(found) == {each.name for each in cases}
+    assert all(words.startswith("2 jobs") for words in found.values())
+
+
+def submit_twice(world: World, nursery: Nursery, cases: list[Case], second: Fate) -> None:
+    submit(world, cases)
+    with nursery.life(Fate({each.name: "after submit" for each in cases})) as life:
+        life.await_doom()
+    with nursery.life(second):
+        await_all(world, cases, ended)

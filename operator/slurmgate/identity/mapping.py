@@ -5,7 +5,6 @@ named by its place, with what to do and without a word that might be secret.
 """
 
 import base64
-import binascii
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -144,20 +143,31 @@ def parse(text: str, *, inline_keys: bool) -> Mapping:
             entries.append(_entry(place, item, inline_keys=inline_keys))
         except _Refused as refused:
             problems.append(Problem(place, str(refused), mail))
+    entries = [entry for entry in entries if len(places[entry.mail]) == 1]
+    at_odds = tuple(_at_odds(entries))
+    unused = {problem.place for problem in at_odds}
+    usable = tuple(entry for entry in entries if entry.place not in unused)
+    return Mapping(usable, (*problems, *_repeated(places), *at_odds))
+
+
+def _repeated(places: dict[str, list[str]]) -> Iterator[Problem]:
+    """People with several entries. To pick one would be a guess at who somebody is."""
     for mail, several in places.items():
         if len(several) > 1:
             named = "; ".join(several[:5])
             message = f"{mail} is written {len(several)} times and none of them is used: keep one of {named}"
-            problems += (Problem(place, message, mail) for place in several)
-    entries = [entry for entry in entries if len(places[entry.mail]) == 1]
+            yield from (Problem(place, message, mail) for place in several)
+
+
+def _at_odds(entries: list[Entry]) -> Iterator[Problem]:
+    """Entries that name different keys for one user, who can only be logged in with one."""
     keys: defaultdict[str, set[InlineKey | SecretKey]] = defaultdict(set)
     for entry in entries:
         keys[entry.mapped_user].add(entry.key)
     for entry in entries:
         if len(keys[entry.mapped_user]) > 1:
             message = f"the entries of mapped_user {entry.mapped_user} have different keys and none is used: give all the same"
-            problems.append(Problem(entry.place, message, entry.mail))
-    return Mapping(tuple(entry for entry in entries if len(keys[entry.mapped_user]) == 1), tuple(problems))
+            yield Problem(entry.place, message, entry.mail)
 
 
 class _Refused(ValueError):  # noqa: N818 - a state of affairs
@@ -212,7 +222,7 @@ def _entry(place: str, item: Node, *, inline_keys: bool) -> Entry:
 def _inline(encoded: str) -> InlineKey:
     try:
         return InlineKey(PrivateKey.parse(base64.b64decode("".join(encoded.split()), validate=True)))
-    except binascii.Error:
+    except ValueError:
         raise _Refused("ssh_private_key_b64 is not base64: use the output of `base64 -w0 KEYFILE`") from None
     except KeyUnavailable as error:
         raise _Refused(f"ssh_private_key_b64: {error}") from None

@@ -157,7 +157,7 @@ def _queue_row(line: str, mark: str) -> Task | None:
         end_time=None if state in _NOT_ENDED else time(row["EndTime"]),
         partition=row["Partition"] or None,
         nodes=row["NodeList"] or None,
-        restarts=int(row["RestartCnt"]) if row["RestartCnt"].isdigit() else None,
+        restarts=_number(row["RestartCnt"]),
     )
 
 
@@ -182,7 +182,7 @@ def _account_row(key: Key, row: dict[str, str]) -> Task:
         partition=row["Partition"] or None,
         nodes=None if row["NodeList"] in {"", "None assigned"} else row["NodeList"],
         restarts=0,
-        elapsed_seconds=int(row["ElapsedRaw"]) if row["ElapsedRaw"].isdigit() else None,
+        elapsed_seconds=_number(row["ElapsedRaw"]),
         cpu_seconds=duration(row["TotalCPU"]),
     )
 
@@ -207,8 +207,8 @@ def with_full_exit_code(task: Task, codes: dict[Key, int]) -> Task:
 
 def exit_code(text: str) -> tuple[int | None, int | None]:
     """Exit code and signal, from `3:0`, or from a wait status as squeue of 22.05 prints it."""
-    if text.isascii() and text.isdigit():
-        status = int(text)
+    status = _number(text)
+    if status is not None:
         return (status >> 8 & 0xFF, status & 0x7F)
     match = re.fullmatch(r"([0-9]{1,10}):([0-9]{1,10})", text)
     return (int(match[1]), int(match[2])) if match else (None, None)
@@ -216,6 +216,10 @@ def exit_code(text: str) -> tuple[int | None, int | None]:
 
 def _state(text: str) -> str:
     return text.split(" ", 1)[0].rstrip("+") or "UNKNOWN"
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
 def _token(text: str) -> str | None:
@@ -248,10 +252,12 @@ def partitions(lines: Iterable[str]) -> tuple[Partition, ...]:
     found: dict[str, Partition] = {}
     for line in lines:
         name, *cells = line.split("|")
-        if len(cells) != 4 or not (cells[1].isdigit() and cells[2].isdigit()):  # noqa: PLR2004
+        if len(cells) != 4:  # noqa: PLR2004 - as many as were asked for
             continue
-        state, nodes, cpus = cells[0], int(cells[1]), int(cells[2])
-        gpus = sum(int(count) for count in re.findall(r"\bgpu(?::[^,:(]+)?:([0-9]{1,9})", cells[3]))
+        state, nodes, cpus, gres = cells[0], _number(cells[1]), _number(cells[2]), cells[3]
+        if nodes is None or cpus is None:
+            continue
+        gpus = sum(int(count) for count in re.findall(r"\bgpu(?::[^,:(]+)?:([0-9]{1,9})", gres))
         old = found.get(name, Partition(name, state, 0, 0, 0))
         found[name] = Partition(name, state, old.nodes + nodes, old.cpus + nodes * cpus, old.gpus + nodes * gpus)
     return tuple(found.values())

@@ -36,7 +36,7 @@ _LATER = (
         re.compile(
             r"No space left|quota|Stale file handle|Input/output error|Cannot allocate memory|fork: |"
             r"did not arrive whole|unexpected end|Unexpected EOF|partition not available|"
-            r"Transport endpoint|not responding",
+            r"Transport endpoint|not responding|\bexec: |sbatch: (not found|No such file|cannot execute|Permission denied)",
             re.IGNORECASE,
         ),
     ),

@@ -222,7 +222,7 @@ class Histories(RuleBasedStateMachine):
     def _squeue(self, shown: list[Task]) -> None:
         mine = list(self._mine(shown))
         self.ends_told |= any(state(task.state).kind is Kind.ENDED for task in mine)
-        self.alive_in_queue = any(state(task.state).kind is not Kind.ENDED for task in mine)
+        self.alive_in_queue = any(task.token and state(task.state).kind is not Kind.ENDED for task in mine)
         self.life.queue(*shown)
         assert self.life.stage is Stage.KNOWN, "squeue alone ended a job"
 

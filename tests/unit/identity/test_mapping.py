@@ -139,6 +139,11 @@ def test_an_unknown_field_beside_the_list_is_named_and_harmless() -> None:
             id="base64",
         ),
         pytest.param(
+            entry(ssh_private_key_secret=None, ssh_private_key_b64="ü"),
+            "ssh_private_key_b64 is not base64: use the output of `base64 -w0 KEYFILE`",
+            id="base64 outside ASCII",
+        ),
+        pytest.param(
             entry(ssh_private_key_secret=None, ssh_private_key_b64=b64(LOCKED_KEY)),
             "ssh_private_key_b64: the private key has a passphrase: store it without one (ssh-keygen -p)",
             id="passphrase",
@@ -253,6 +258,11 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=6),
     max_leaves=12,
 )
+ALMOST = st.fixed_dictionaries(
+    {"mail": st.just("ada@example.org"), "mapped_user": st.just("ada")},
+    optional={"ssh_private_key_b64": WORDS, "ssh_private_key_secret": ANYTHING},
+)
+ENTRIES = st.lists(ALMOST | ANYTHING, max_size=3)
 
 
 @settings(deadline=None)
@@ -264,7 +274,7 @@ def test_any_text_is_parsed(text: str, inline_keys: bool) -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(ANYTHING, max_size=3), st.lists(ANYTHING, max_size=3))
+@given(ENTRIES, ENTRIES)
 def test_what_stands_around_good_entries_does_not_touch_them(before: list[object], after: list[object]) -> None:
     good = entry("good", mail="good@good.example", mapped_user="good")
     mapping = parse(yaml.safe_dump({"users_id_mapping": [*before, good, *after]}), inline_keys=True)
@@ -274,7 +284,7 @@ def test_what_stands_around_good_entries_does_not_touch_them(before: list[object
 
 
 @settings(deadline=None)
-@given(st.lists(ANYTHING, max_size=4))
+@given(ENTRIES)
 def test_no_problem_and_no_repr_shows_a_key(entries: list[object]) -> None:
     text = yaml.safe_dump({"users_id_mapping": [*entries, entry("good", **inline(KEY))]})
     shown = repr(parse(text, inline_keys=True))

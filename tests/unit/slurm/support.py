@@ -55,7 +55,7 @@ class Shell:
     path: str
     home: Path
     noise: bytes = b""
-    commands: list[Sequence[str]] = field(default_factory=list)
+    commands: list[Sequence[str]] = field(default_factory=list, repr=False)
 
     async def run(self, user: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float) -> Outcome:
         del user
@@ -124,7 +124,12 @@ class LoginNode:
         return len(path.read_text().splitlines()) if path.exists() else 0
 
     def queue(self, *, token: str = TOKEN, job_id: str = "7", state: str = "PENDING", user: str = "kirby") -> None:
-        self.says("squeue", f"{job_id}|{state}|None|{user}|batch||1700000000|N/A|N/A|0|slurmgate:{token}\n")
+        row = f"{job_id}@{state}|None|{user}|batch||1700000000|N/A|N/A|0|slurmgate:{token}"
+        self.says(
+            "squeue",
+            before="for word; do case $word in --Format=*) mark=${word#*=JobArrayID:0} mark=${mark%%,*} ;; esac; done\n"
+            f"printf '%s\\n' {shlex.quote(row)} | sed \"s/@/$mark/\"",
+        )
 
     def accounting(self, *, token: str = TOKEN, job_id: str = "7", state: str = "COMPLETED") -> None:
         """sacct, which separates as it was told to."""

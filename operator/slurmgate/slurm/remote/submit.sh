@@ -20,11 +20,12 @@ date +%s >"$attempt/started" && [ -s "$attempt/started" ] && : >"$attempt/out" &
 }
 timeout -k 5 "$seconds" /bin/sh "$state/submit" "$state" >"$attempt/out" 2>"$attempt/err" </dev/null
 rc=$?
-# Words after which slurmctld may have the job all the same. 124 and above: timed out, or killed.
+# Words after which slurmctld may have the job all the same. 124 is timed out, 128 and above killed; without a word nobody knows.
 uncertain='timed out|zero bytes|(send|receive|shutdown) failure|unexpected message|insane message|header lengths|unpack|unspecified error|connection (reset|forced)|would block'
 if [ "$rc" -eq 0 ]; then
     rm -f "$state/environment"
-elif [ "$rc" -eq 255 ] || [ "$rc" -lt 124 ] && [ -s "$attempt/err" ] && ! grep -Eiq "$uncertain" "$attempt/err"; then
+elif case $rc in 124 | 12[89] | 1[3-9]? | 2[0-4]?) false ;; esac &&
+    [ -s "$attempt/err" ] && ! grep -Eiq "$uncertain" "$attempt/err"; then
     : >"$attempt/failed"
 fi
 echo "$rc" >"$attempt/rc.new" && mv "$attempt/rc.new" "$attempt/rc"

@@ -1,0 +1,199 @@
+"""A TCP relay on loopback that breaks connections in the ways in which networks break them."""
+
+import asyncio
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from typing_extensions import override
+
+T = TypeVar("T")
+COMMAND_BYTES = 1000
+"""A chunk from the client that is larger than this has a program of ours in it; those that open a session have not."""
+
+
+class _End(asyncio.Protocol):
+    """One of the two sockets of a relayed connection."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, said: Callable[[bytes | None], None]) -> None:
+        self._said = said
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._said(data)
+
+    @override
+    def eof_received(self) -> bool:
+        self._said(None)
+        return True
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._said(None)
+
+    def say(self, data: bytes | None) -> None:
+        if self.transport.is_closing():
+            return
+        if data is None:
+            self.transport.close()
+        else:
+            self.transport.write(data)
+
+
+@dataclass(eq=False)
+class _Connection:
+    """A relayed connection."""
+
+    cut_after: int | None
+    client: _End | None = None
+    server: _End | None = None
+    early: list[bytes | None] = field(default_factory=list)
+    """What the client said before the server was reached."""
+    sent: int = 0
+    """Bytes passed on from the client."""
+    stalled: bool = False
+    """Nothing passes, either way."""
+    holding: bool = False
+    """From the next command on, what the client says is kept back."""
+    held: list[bytes] = field(default_factory=list)
+    was_cut: bool = False
+
+    def from_client(self, data: bytes | None) -> None:
+        if self.server is None:
+            self.early.append(data)
+        elif self.stalled:
+            pass
+        elif self.holding and data and (self.held or len(data) > COMMAND_BYTES):
+            self.held.append(data)
+        elif data is not None and self.cut_after is not None and self.sent + len(data) >= self.cut_after:
+            self._to_server(data[: self.cut_after - self.sent])
+            self.cut()
+        elif not self.held:
+            self._to_server(data)
+
+    def from_server(self, data: bytes | None) -> None:
+        if self.client and not self.stalled:
+            self.client.say(data)
+
+    def _to_server(self, data: bytes | None) -> None:
+        self.sent += len(data or b"")
+        if self.server:
+            self.server.say(data)
+
+    def deliver(self) -> None:
+        """What was kept back arrives after all."""
+        for data in self.held:
+            self._to_server(data)
+        self._to_server(None)
+
+    def cut(self) -> None:
+        """The client sees a reset; the server gets what is on the way, and then the end."""
+        self.was_cut = True
+        if self.client:
+            linger = struct.pack("ii", 1, 0)
+            self.client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.client.transport.abort()
+        if self.server:
+            self.server.transport.close()
+
+
+class Proxy:
+    """Relays to one server; with `cut_after`, the first connection that brings so many bytes from its client is cut there."""
+
+    def __init__(self, server: tuple[str, int], *, cut_after: int | None = None) -> None:
+        self._server = server
+        self._cut_after = cut_after
+        self._connections: list[_Connection] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.port = 0
+
+    @contextmanager
+    def relaying(self) -> Iterator["Proxy"]:
+        """Listen on a free port."""
+        self._thread.start()
+        listener = self._call(self._loop.create_server(self._accept, "127.0.0.1", 0))
+        self.port = listener.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            self._call(self._end(listener))
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    @property
+    def cuts(self) -> int:
+        """How many connections were cut."""
+        return sum(connection.was_cut for connection in self._connections)
+
+    @property
+    def most_sent(self) -> int:
+        """The bytes that came from the client on the connection with the most of them."""
+        return max(connection.sent for connection in self._connections)
+
+    def cut(self) -> None:
+        """Cut all connections there are. New ones can be made."""
+        self._each(_Connection.cut)
+
+    def stall(self) -> None:
+        """Let nothing pass on the connections there are, and tell nobody. New ones can be made."""
+        self._each(lambda connection: setattr(connection, "stalled", True))
+
+    def hold(self) -> None:
+        """Keep the next command on each connection back, and what follows it."""
+        self._each(lambda connection: setattr(connection, "holding", True))
+
+    def await_held(self) -> None:
+        """Return when a command is kept back, with all that was sent along with it. What comes later is lost."""
+        deadline = time.monotonic() + 60
+        while not any(connection.held for connection in self._connections):
+            assert time.monotonic() < deadline, "nothing to hold came"
+            time.sleep(0.05)
+        time.sleep(1)
+        self.stall()
+
+    def deliver(self) -> None:
+        """What was held arrives, and then the end of the connection."""
+        self._each(_Connection.deliver)
+
+    def _each(self, act: Callable[[_Connection], None]) -> None:
+        async def acting() -> None:
+            for connection in self._connections:
+                act(connection)
+
+        self._call(acting())
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    def _accept(self) -> asyncio.Protocol:
+        used = any(connection.was_cut for connection in self._connections)
+        connection = _Connection(None if used else self._cut_after)
+        self._connections.append(connection)
+        self._connecting = self._loop.create_task(self._connect(connection))
+        connection.client = _End(connection.from_client)
+        return connection.client
+
+    async def _connect(self, connection: _Connection) -> None:
+        _, connection.server = await self._loop.create_connection(lambda: _End(connection.from_server), *self._server)
+        for data in connection.early:
+            connection.from_client(data)
+
+    async def _end(self, listener: asyncio.Server) -> None:
+        listener.close()
+        for connection in self._connections:
+            connection.cut()
+        await asyncio.sleep(0.1)

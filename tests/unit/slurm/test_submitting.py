@@ -1,0 +1,313 @@
+"""Running sbatch: once, with exactly these words, and its answer kept. Run by dash and by bash."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from slurmgate.core.outcomes import NeverSent, NotNow, Refused, Submitted, SubmitOutcome, Uncertain
+from slurmgate.core.reasons import Reason
+from slurmgate.slurm.gateway import Package
+from tests.unit.slurm.support import OTHER_TOKEN, TOKEN, LoginNode, package
+
+
+async def submit(login: LoginNode, sent: Package | None = None) -> SubmitOutcome:
+    sent = sent or package("~/x")
+    await login.gateway.stage("kirby", sent)
+    return await login.gateway.submit("kirby", TOKEN, directory(login))
+
+
+def directory(login: LoginNode) -> str:
+    return str(login.home / "x")
+
+
+def state(login: LoginNode) -> Path:
+    return login.home / "x/.slurmgate" / TOKEN
+
+
+async def test_sbatch_is_run_in_the_directory_with_these_words(login: LoginNode) -> None:
+    login.says("sbatch", "7\n")
+    words = ("--parsable", '--comment=slurmgate:x it\'s "$HOME" `id` \\ ! * é')
+    assert await submit(login, package("~/x", arguments=words)) == Submitted("7", directory=directory(login))
+    assert login.argv("sbatch") == [*words, f"{state(login)}/script"]
+    assert (login.folder / "sbatch.cwd").read_text() == f"{directory(login)}\n"
+
+
+async def test_the_batch_script_is_what_sbatch_gets_if_srun_starts_the_script(login: LoginNode) -> None:
+    login.says("sbatch", "7\n")
+    await submit(login, package("~/x", batch=b"#!/bin/sh\n"))
+    assert login.argv("sbatch")[-1] == f"{state(login)}/batch"
+
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
+BYTES = st.binary(max_size=20).map(lambda content: content.replace(b"\0", b"").decode("utf-8", "surrogateescape"))
+
+
+@settings(
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+)
+@given(
+    arguments=st.lists(TEXT | BYTES, max_size=5),
+    values=st.lists(TEXT | BYTES | st.just("a\nb\n"), max_size=5),
+    place=st.uuids().map(str),
+)
+def test_any_words_and_values_arrive_as_they_are(login: LoginNode, arguments: list[str], values: list[str], place: str) -> None:
+    login.says("sbatch", "7\n")
+    environment = tuple((f"VALUE_{index}", value) for index, value in enumerate(values))
+    sent = package(f"~/{place}", arguments=tuple(arguments), environment=environment)
+
+    async def run() -> SubmitOutcome:
+        await login.gateway.stage("kirby", sent)
+        return await login.gateway.submit("kirby", TOKEN, str(login.home / place))
+
+    assert isinstance(asyncio.run(run()), Submitted)
+    assert login.argv("sbatch")[:-1] == arguments
+    found = login.environment("sbatch")
+    assert {name: found.get(name) for name, _ in environment} == dict(environment)
+
+
+async def test_sbatch_sees_the_persons_environment_and_none_of_ours(login: LoginNode) -> None:
+    login.says("sbatch", "7\n")
+    await submit(login, package("~/x", environment=(("A", "1"),)))
+    assert set(login.environment("sbatch")) - {"PWD", "OLDPWD", "SHLVL", "_"} == {"A", "HOME", "PATH"}
+
+
+async def test_values_are_removed_once_sbatch_has_taken_the_job(login: LoginNode) -> None:
+    login.says("sbatch", stderr="sbatch: error: Unable to contact slurm controller (connect failure)\n", status=1)
+    sent = package("~/x", environment=(("SECRET", "x"),))
+    assert isinstance(await submit(login, sent), NotNow)
+    assert (state(login) / "environment").stat().st_mode & 0o777 == 0o600
+    login.says("sbatch", "7\n")
+    assert isinstance(await submit(login, sent), Submitted)
+    assert login.environment("sbatch")["SECRET"] == "x"
+    assert not (state(login) / "environment").exists()
+
+
+async def test_a_warning_is_passed_on(login: LoginNode) -> None:
+    login.says("sbatch", "Welcome to sbatch!\n7;valhalla\n", stderr="sbatch: estimated cost: 2 SUs\n")
+    assert await submit(login) == Submitted("7", warning="estimated cost: 2 SUs", directory=directory(login))
+
+
+ANSWERS: dict[str, tuple[str, int, SubmitOutcome]] = {
+    "a bad partition": (
+        "sbatch: error: invalid partition specified: nosuch\n"
+        "sbatch: error: Batch job submission failed: Invalid partition name specified\n",
+        1,
+        Refused(
+            Reason.SUBMIT_REJECTED,
+            "invalid partition specified: nosuch\nBatch job submission failed: Invalid partition name specified",
+        ),
+    ),
+    "a bad option": (
+        "sbatch: unrecognized option '--json'\nTry \"sbatch --help\" for more information\n",
+        255,
+        Refused(Reason.SUBMIT_REJECTED, "unrecognized option '--json'\nTry \"sbatch --help\" for more information"),
+    ),
+    "limits of size": (
+        "sbatch: error: QOSMaxCpuPerJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy\n",
+        1,
+        Refused(
+            Reason.SUBMIT_REJECTED, "QOSMaxCpuPerJobLimit\nBatch job submission failed: Job violates accounting/QOS policy"
+        ),
+    ),
+    "limits of number": (
+        "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy\n",
+        1,
+        NotNow(Reason.QUEUED_LIMIT, "AssocMaxSubmitJobLimit\nBatch job submission failed: Job violates accounting/QOS policy"),
+    ),
+    "no controller": (
+        "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)\n",
+        1,
+        NotNow(
+            Reason.CONTROLLER_UNAVAILABLE, "Batch job submission failed: Unable to contact slurm controller (connect failure)"
+        ),
+    ),
+    "an answer that did not come": (
+        "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n",
+        1,
+        Uncertain("Batch job submission failed: Socket timed out on send/recv operation (exit status 1)"),
+    ),
+    "an answer that broke off": (
+        "sbatch: error: Batch job submission failed: Unable to contact slurm controller (receive failure)\n",
+        1,
+        Uncertain("Batch job submission failed: Unable to contact slurm controller (receive failure) (exit status 1)"),
+    ),
+    "no word at all": ("", 1, Uncertain("sbatch said nothing (exit status 1)")),
+    "success without an id": ("", 0, Uncertain("sbatch said nothing (exit status 0)")),
+    "killed": ("sbatch: error: x\n", 137, Uncertain("x (exit status 137)")),
+    "not there": (
+        "sh: 1: exec: /usr/bin/sbatch: not found\n",
+        127,
+        NotNow(Reason.COMMAND_FAILED, "sh: 1: exec: /usr/bin/sbatch: not found"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "status", "outcome"), ANSWERS.values(), ids=ANSWERS.keys())
+async def test_answers_mean_what_they_say(login: LoginNode, words: str, status: int, outcome: SubmitOutcome) -> None:
+    login.says("sbatch", stderr=words, status=status)
+    assert await submit(login) == outcome
+
+
+async def test_sbatch_that_hangs_is_ended_and_its_outcome_is_unknown(tmp_path: Path) -> None:
+    login = LoginNode.prepare(tmp_path, "/bin/sh", seconds=5)
+    login.gateway._seconds = 1
+    login.says("sbatch", "7\n", before="sleep 30")
+    assert await submit(login) == Uncertain("sbatch said nothing (exit status 124)")
+
+
+async def test_a_second_call_runs_nothing(login: LoginNode) -> None:
+    login.says("sbatch", "7\n")
+    await submit(login)
+    assert await submit(login) == Uncertain("sbatch has been run for this submission before")
+    assert login.runs("sbatch") == 1
+
+
+async def test_of_many_calls_at_once_one_runs_sbatch(login: LoginNode) -> None:
+    login.says("sbatch", "7\n", before="sleep 0.2")
+    await login.gateway.stage("kirby", package("~/x"))
+    outcomes = await asyncio.gather(*(login.gateway.submit("kirby", TOKEN, directory(login)) for _ in range(8)))
+    assert [type(outcome) for outcome in outcomes].count(Submitted) == 1
+    assert [type(outcome) for outcome in outcomes].count(Uncertain) == 7
+    assert login.runs("sbatch") == 1
+
+
+async def test_after_a_certain_failure_there_is_another_attempt(login: LoginNode) -> None:
+    login.says("sbatch", stderr="sbatch: error: Invalid account\n", status=1)
+    for _ in range(3):
+        assert isinstance(await submit(login), Refused)
+    login.says("sbatch", "7\n")
+    assert isinstance(await submit(login), Submitted)
+    assert sorted(path.name for path in state(login).glob("attempt.*")) == [f"attempt.{number}" for number in (1, 2, 3, 4)]
+
+
+async def test_after_an_unknown_outcome_there_is_none(login: LoginNode) -> None:
+    login.says("sbatch", stderr="sbatch: error: Socket timed out on send/recv operation\n", status=1)
+    assert isinstance(await submit(login), Uncertain)
+    login.says("sbatch", "8\n")
+    assert isinstance(await submit(login), Uncertain)
+    assert login.runs("sbatch") == 1
+
+
+# Looking a submission up ---------------------------------------------------------------------------------------------
+
+
+def attempt(login: LoginNode, *, age: int = 10_000, **content: str) -> None:
+    """An attempt as it was left behind."""
+    folder = state(login) / "attempt.1"
+    folder.mkdir(parents=True)
+    now = int(os.stat(folder).st_mtime)  # noqa: PTH116 - the clock that the programs read
+    (folder / "started").write_text(f"{now - age}\n")
+    for name, text in content.items():
+        (folder / name).write_text(text)
+
+
+async def find(login: LoginNode) -> object:
+    return await login.gateway.find("kirby", TOKEN, "~/x")
+
+
+async def test_what_was_never_staged_was_never_sent(login: LoginNode) -> None:
+    assert await find(login) == NeverSent()
+    assert login.runs("squeue") == login.runs("sacct") == 1
+
+
+async def test_what_was_staged_only_was_never_sent(login: LoginNode) -> None:
+    await login.gateway.stage("kirby", package("~/x"))
+    assert await find(login) == NeverSent()
+
+
+async def test_an_answer_that_was_lost_on_the_way_is_found(login: LoginNode) -> None:
+    login.says("sbatch", "7\n")
+    await submit(login)
+    assert await find(login) == Submitted("7", directory=directory(login))
+    assert login.runs("squeue") == 0
+
+
+async def test_an_id_counts_even_if_sbatch_never_ended(login: LoginNode) -> None:
+    attempt(login, out="7\n", err="")
+    assert await find(login) == Submitted("7", directory=directory(login))
+
+
+async def test_a_refusal_is_found(login: LoginNode) -> None:
+    login.says("sbatch", stderr="sbatch: error: Invalid account\n", status=1)
+    await submit(login)
+    assert await find(login) == Refused(Reason.SUBMIT_REJECTED, "Invalid account")
+
+
+async def test_after_a_failure_worth_repeating_it_may_be_sent_again(login: LoginNode) -> None:
+    login.says("sbatch", stderr="sbatch: error: Unable to contact slurm controller (connect failure)\n", status=1)
+    await submit(login)
+    assert await find(login) == NeverSent()
+
+
+@pytest.mark.parametrize("age", [1, 10_000])
+async def test_a_job_in_the_queue_is_found_by_its_token(login: LoginNode, age: int) -> None:
+    attempt(login, age=age, out="", err="")
+    login.queue()
+    assert await find(login) == Submitted("7", directory=directory(login))
+
+
+async def test_a_job_in_accounting_is_found_by_its_token(login: LoginNode) -> None:
+    attempt(login, out="", err="")
+    login.queue(token=OTHER_TOKEN, job_id="6")
+    login.accounting()
+    assert await find(login) == Submitted("7", directory=directory(login))
+
+
+LOOKUPS: dict[str, tuple[int, dict[str, str], type]] = {
+    "sbatch may still run": (10, {}, Uncertain),
+    "it ended, and Slurm may need a moment": (10, {"rc": "1\n", "err": "sbatch: error: Socket timed out\n"}, Uncertain),
+    "it is long over": (10_000, {}, NeverSent),
+    "it is long over and said why, which may change": (10_000, {"rc": "1\n", "err": "Socket timed out\n"}, NeverSent),
+    "it is long over and said why, which will not change": (10_000, {"rc": "1\n", "err": "Unspecified error\n"}, Refused),
+}
+
+
+@pytest.mark.parametrize(("age", "content", "outcome"), LOOKUPS.values(), ids=LOOKUPS.keys())
+async def test_a_job_that_slurm_does_not_know(login: LoginNode, age: int, content: dict[str, str], outcome: type) -> None:
+    attempt(login, age=age, **{"out": "", "err": "", **content})
+    assert isinstance(await find(login), outcome)
+
+
+async def test_nothing_is_concluded_while_the_controller_is_away(login: LoginNode) -> None:
+    attempt(login)
+    login.says("squeue", stderr="slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n", status=1)
+    outcome = await find(login)
+    assert isinstance(outcome, Uncertain)
+    assert "Unable to contact slurm controller" in outcome.message
+
+
+async def test_nothing_is_concluded_while_accounting_is_away(login: LoginNode) -> None:
+    attempt(login)
+    login.says("sacct", stderr="sacct: error: slurm_persist_conn_open_without_init: Connection refused\n", status=1)
+    assert isinstance(await find(login), Uncertain)
+
+
+async def test_a_marker_that_is_there_needs_no_accounting(login: LoginNode) -> None:
+    await login.gateway.stage("kirby", package("~/x"))
+    login.says("sacct", stderr="sacct: error: Connection refused\n", status=1)
+    assert await find(login) == NeverSent()
+
+
+async def test_a_marker_that_cannot_be_seen_needs_it(login: LoginNode) -> None:
+    login.says("sacct", stderr="sacct: error: Connection refused\n", status=1)
+    assert isinstance(await find(login), Uncertain)
+
+
+@pytest.mark.parametrize(("age", "outcome"), [(200, NeverSent), (10_000, Uncertain)])
+async def test_without_accounting_squeue_is_believed_as_long_as_it_remembers(login: LoginNode, age: int, outcome: type) -> None:
+    attempt(login, age=age, out="", err="")
+    login.says("sacct", stderr="Slurm accounting storage is disabled\n", status=1)
+    assert isinstance(await find(login), outcome)
+
+
+async def test_accounting_is_asked_from_the_day_before_the_attempt(login: LoginNode) -> None:
+    attempt(login, age=1000, out="", err="")
+    await find(login)
+    (since,) = [word for word in login.argv("sacct") if word.startswith("--starttime=now-")]
+    assert abs(int(since.rpartition("-")[2]) - 87_400) < 60
