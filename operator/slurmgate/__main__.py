@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 from slurmgate import app, settings
+from slurmgate.kube.errors import UnreachableError
 from slurmgate.telemetry import logs
 
 USAGE = "usage: slurmgate run\nThe operator. Configured by SLURMGATE_* variables: docs/reference/settings.md"
@@ -20,7 +21,11 @@ def main() -> int:
         sys.stderr.write(f"slurmgate: {error}\n")
         return 2
     logs.configure(chosen.log_format, chosen.log_level)
-    asyncio.run(app.run(chosen))
+    try:
+        asyncio.run(app.run(chosen))
+    except UnreachableError as error:
+        sys.stderr.write(f"slurmgate: {error}\n")
+        return 1
     return 0
 
 

@@ -17,11 +17,15 @@ from slurmgate.engine.site import Site
 from slurmgate.handlers.registry import registry
 from slurmgate.handlers.watching import kopf_settings
 from slurmgate.kube.account import ServiceAccount
+from slurmgate.kube.addresses import Address
+from slurmgate.kube.errors import ApiError
 from slurmgate.kube.events import EventRecorder
 from slurmgate.kube.login import login_handler
 from slurmgate.kube.session import ApiSession
 from slurmgate.kube.watch import follow
 from slurmgate.kube.writer import StatusWriter
+from slurmgate.resources.cluster import SlurmCluster
+from slurmgate.resources.submission import JobSubmission
 from slurmgate.settings import Settings
 from slurmgate.telemetry.health import Readiness
 from slurmgate.telemetry.http import TelemetryServer
@@ -30,6 +34,7 @@ from slurmgate.telemetry.metrics import Metrics
 STOP_SECONDS = 6.0
 """For the steps under way when the process is told to stop. Together with the rest it stays below ten seconds."""
 FLUSH_SECONDS = 2.0
+RETRY_SECONDS = 2.0
 
 WATCHES = "watches"
 
@@ -89,7 +94,7 @@ async def run(settings: Settings) -> None:
             ),
             name="kopf",
         )
-        waiting = asyncio.create_task(_until_told(terminated, kopf_ready, readiness), name="termination")
+        waiting = asyncio.create_task(_until_told(terminated, api, kopf_ready, readiness), name="termination")
         await asyncio.wait({watching, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if watching.done():
             waiting.cancel()
@@ -103,14 +108,32 @@ async def run(settings: Settings) -> None:
     _log.info("Stopped")
 
 
-async def _until_told(terminated: asyncio.Event, kopf_ready: asyncio.Event, readiness: Readiness) -> None:
+async def _until_told(terminated: asyncio.Event, api: ApiSession, kopf_ready: asyncio.Event, readiness: Readiness) -> None:
     await kopf_ready.wait()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):  # after kopf, which installs its own
         loop.add_signal_handler(number, terminated.set)
-    readiness.ready(WATCHES)
-    _log.info("Ready")
-    await terminated.wait()
+    stopping = asyncio.create_task(terminated.wait(), name="stopping")
+    listing = asyncio.create_task(_until_listed(api, readiness), name="listing")
+    await asyncio.wait({stopping, listing}, return_when=asyncio.FIRST_COMPLETED)
+    if not stopping.done():
+        readiness.ready(WATCHES)
+        _log.info("Ready")
+    listing.cancel()
+    await stopping
+
+
+async def _until_listed(api: ApiSession, readiness: Readiness) -> None:
+    """Return once both kinds can be listed: the CRDs are there, and the rights. kopf says nothing about that."""
+    for plural in (JobSubmission.PLURAL, SlurmCluster.PLURAL):
+        while True:
+            try:
+                await api.get(Address(plural), limit="1")
+                break
+            except ApiError as error:
+                readiness.not_ready(WATCHES, f"{plural} cannot be listed: {error}")
+                _log.warning("%s cannot be listed: %s", plural, error)
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 def _now() -> datetime:

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
+from bed.operator import CHART, NAMESPACE, RELEASE
+
 Manifest = dict[str, Any]
-CHART = Path(__file__).parents[2] / "helm" / "slurmgate"
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Helm:
         return subprocess.run(argv, env=environment, input=stdin, capture_output=True, text=True, timeout=120, check=False)
 
     def template(self, values: Mapping[str, Any] | None = None, *options: str) -> list[Manifest]:
-        done = self.run("template", "slurmgate", CHART, "--namespace=slurmgate-system", *options, values=values)
+        done = self.run("template", RELEASE, CHART, f"--namespace={NAMESPACE}", *options, values=values)
         assert done.returncode == 0, done.stderr
         return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
 

@@ -16,11 +16,11 @@ import yaml
 
 from bed import life
 from bed.life import Bed
-from tests.chart.support import CHART, Helm, one
+from bed.operator import CHART, NAMESPACE
+from tests.chart.support import Helm, one
 
 pytestmark = [pytest.mark.bed, pytest.mark.slow]
 
-NAMESPACE = "slurmgate-system"
 SPEC: dict[str, Any] = {
     "ssh": {"hosts": [{"host": "login"}], "knownHosts": {"inline": "login ssh-ed25519 AAAA"}},
     "identity": {"mapping": {"configMap": "slurmgate-mapping"}},

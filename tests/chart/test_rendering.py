@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.support import CHART, Helm, Manifest, one
+from bed.operator import CHART
+from tests.chart.support import Helm, Manifest, one
 
 ROOT = CHART.parents[1]
 CLUSTER = {"name": "hpc", "spec": {"ssh": {"hosts": [{"host": "login"}], "knownHosts": {"inline": "login ssh-ed25519 AAAA"}}}}

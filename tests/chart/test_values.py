@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.support import CHART, Helm
+from bed.operator import CHART
+from tests.chart.support import Helm
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())

@@ -3,15 +3,15 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 import bed
-from slurmgate.core.outcomes import Admission, Refused, Staged, Submitted, Task
+from slurmgate.core.outcomes import Admission, Refused, Seen, Staged, Submitted, Task
 from slurmgate.core.states import Kind, state
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import JobSubmissionSpec
@@ -21,6 +21,8 @@ from slurmgate.slurm.package import prepare
 from slurmgate.ssh.credentials import PrivateKey
 from slurmgate.ssh.endpoint import Endpoint, Host
 from slurmgate.ssh.runner import Runner
+
+Answer = TypeVar("Answer")
 
 
 @dataclass
@@ -109,7 +111,8 @@ class Site:
 
     async def rows(self, job: Job) -> tuple[Task, ...]:
         seen = await self.gateway.observe(job.user, [job.user])
-        return getattr(seen, "tasks", {}).get(job.job_id, ())
+        assert isinstance(seen, Seen), seen
+        return seen.tasks.get(job.job_id, ())
 
     async def record(self, job: Job, *, seconds: float = 60) -> tuple[Task, ...]:
         """Its rows in accounting, once all of them have ended there."""
@@ -118,7 +121,8 @@ class Site:
             if any(state(row.state).kind is not Kind.ENDED for row in await self.rows(job)):
                 return ()
             seen = await self.gateway.account(job.user, [job.job_id])
-            rows: tuple[Task, ...] = getattr(seen, "tasks", {}).get(job.job_id, ())
+            assert isinstance(seen, Seen), seen
+            rows = seen.tasks.get(job.job_id, ())
             return rows if rows and all(state(row.state).kind is Kind.ENDED for row in rows) else ()
 
         return await eventually(ended, seconds=seconds)
@@ -137,7 +141,7 @@ class Site:
         return self.bed.slurm.description.homes / Path(job.directory).relative_to("/home") / name
 
 
-async def eventually(ask: Callable[[], Any], *, seconds: float = 30) -> Any:
+async def eventually(ask: Callable[[], Awaitable[Answer]], *, seconds: float = 30) -> Answer:
     """The first answer that is not empty."""
     until = time.monotonic() + seconds
     while True:

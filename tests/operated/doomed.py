@@ -24,8 +24,10 @@ from slurmgate import __main__ as program
 from slurmgate.core import lifecycle
 from slurmgate.core.record import Record, Stage
 from slurmgate.engine import cluster, outbox
+from slurmgate.engine.admission import admit
 from slurmgate.engine.cluster import ClusterWorker
 from slurmgate.engine.outbox import KubernetesOutbox
+from slurmgate.kube.finalizers import add_finalizer
 from slurmgate.kube.writer import StatusWriter
 from slurmgate.resources.submission import JobSubmission
 from slurmgate.slurm import cli, remote
@@ -164,12 +166,19 @@ def _wrap(doom: Doom) -> None:
         await doom.reach(f"after {asked}", name)
         return answer
 
-    ClusterWorker._advance, ClusterWorker.receive = advancing, receiving  # type: ignore[method-assign]
-    StatusWriter._write, Runner.run = writing, running  # type: ignore[method-assign,assignment]
-    KubernetesOutbox.fix = _around(doom, "fix", KubernetesOutbox.fix)  # type: ignore[method-assign]
-    cluster.admit = _around(doom, "admission", cluster.admit)
-    outbox.add_finalizer = _around(doom, "finalizer", outbox.add_finalizer)
-    runner.Exchange = _exchange(doom)  # type: ignore[misc]
+    replacements: tuple[tuple[object, str, object], ...] = (
+        (ClusterWorker, "_advance", advancing),
+        (ClusterWorker, "receive", receiving),
+        (StatusWriter, "_write", writing),
+        (Runner, "run", running),
+        (KubernetesOutbox, "fix", _around(doom, "fix", KubernetesOutbox.fix)),
+        (cluster, "admit", _around(doom, "admission", admit)),
+        (outbox, "add_finalizer", _around(doom, "finalizer", add_finalizer)),
+        (runner, "Exchange", _exchange(doom)),
+    )
+    for owner, name, replacement in replacements:
+        assert hasattr(owner, name)
+        setattr(owner, name, replacement)
 
 
 def _around(doom: Doom, what: str, step: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
@@ -214,7 +223,7 @@ def _hurry() -> None:
         return await run(self, user, argv, deadline=min(deadline, HASTY_SECONDS), **how)
 
     Runner.run = hurrying  # type: ignore[method-assign]
-    cli.SETTLE_SECONDS = 3
+    cli.SETTLE_SECONDS = 3  # type: ignore[misc]
 
 
 def _trust() -> None:

@@ -71,5 +71,6 @@ class Gates:
 
     def perish(self, bed: Bed, name: str, place: str) -> None:
         """Kill the sbatch that is held there, and our program that runs it, as a login node that goes down does."""
-        done = bed.slurm.inside(["bash", "-c", _PERISH, "perish", (self.folder / f"{name}.{place}.reached").read_text().strip()])
+        pid = (self.folder / f"{name}.{place}.reached").read_text().strip()
+        done = bed.slurm.inside(["bash", "-c", _PERISH, "perish", pid])
         assert done.returncode == 0, done.stderr

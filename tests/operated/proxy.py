@@ -101,7 +101,7 @@ class _Connection:
     def cut(self) -> None:
         """The client sees a reset; the server gets what is on the way, and then the end."""
         self.was_cut = True
-        if self.client:
+        if self.client and not self.client.transport.is_closing():
             linger = struct.pack("ii", 1, 0)
             self.client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.client.transport.abort()

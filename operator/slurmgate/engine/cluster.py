@@ -86,7 +86,7 @@ class ClusterWorker:
         known = self._records.get(token)
         if known is None:
             decision = lifecycle.first_seen(submission, self._clock())
-            if decision.record.over:
+            if decision.record.over and decision.record.status == submission.status:
                 return
         elif known.over and submission.status.phase and submission.status.phase.ended:
             self.forget(token)  # the API server has the end: nothing older can come any more
@@ -99,7 +99,8 @@ class ClusterWorker:
             self._apply(decision, shown=submission.status)
 
     def forget(self, token: str) -> None:
-        """The object is gone."""
+        """The object is gone, or over and done with."""
+        self._outbox.forget(token)
         self._count(self._records.pop(token, None), None)
         self._specs.pop(token, None)
         self._packages.pop(token, None)

@@ -71,7 +71,10 @@ class KubernetesOutbox:
             await remove_finalizer(self._api, _target(record), FINALIZER, finalizers=record.finalizers)
         except ApiError as error:
             raise Undelivered(str(error)) from None
-        self._writer.forget(record.token)
+
+    def forget(self, token: str) -> None:
+        """The object is gone: nothing more is to be written about it."""
+        self._writer.forget(token)
 
     async def _confirm(self, record: Record) -> bool:
         """Whether the object, with this status, is still there."""

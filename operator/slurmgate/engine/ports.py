@@ -55,3 +55,6 @@ class Outbox(Protocol):
 
     async def let_go(self, record: Record) -> None:
         """Write the record's last status if the object is still there, then take the finalizer off. Raises Undelivered."""
+
+    def forget(self, token: str) -> None:
+        """The object is gone: nothing more is to be written about it."""

@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slurmgate.core.outcomes import Admission, Refused
@@ -79,8 +79,7 @@ LAUNCHES: dict[str, tuple[dict[str, Any] | None, dict[str, Any], LaunchMode, boo
 def test_the_submission_decides_before_the_cluster(
     wanted: dict[str, Any] | None, default: dict[str, Any], mode: LaunchMode, *, pmix: bool
 ) -> None:
-    fields = {"launch": wanted} if wanted else {}
-    admission, package = accepted(cluster={"defaults": {"launch": default}}, **fields)
+    admission, package = accepted(cluster={"defaults": {"launch": default}}, launch=wanted)
     assert admission.launch.mode is mode
     assert (b"--mpi=pmix" in (package.batch or b"")) is pmix
 
@@ -138,6 +137,7 @@ def test_directories_are_filled_in_once() -> None:
     assert filled == "~/{name}/n/m/{x}/{u}"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_script_becomes_a_package_unaltered_or_is_refused(script: bytes) -> None:
     outcome = prepared(script)

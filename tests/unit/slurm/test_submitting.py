@@ -1,6 +1,7 @@
 """Running sbatch: once, with exactly these words, and its answer kept. Run by dash and by bash."""
 
 import asyncio
+import itertools
 import os
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slurmgate.core.outcomes import NeverSent, NotNow, Refused, Submitted, SubmitOutcome, Uncertain
+from slurmgate.core.outcomes import NeverSent, NotNow, Refused, SubmitOutcome, Submitted, Uncertain
 from slurmgate.core.reasons import Reason
 from slurmgate.slurm.gateway import Package
 from tests.unit.slurm.support import OTHER_TOKEN, TOKEN, LoginNode, package
@@ -43,6 +44,7 @@ async def test_the_batch_script_is_what_sbatch_gets_if_srun_starts_the_script(lo
 
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
+_numbers = itertools.count()
 BYTES = st.binary(max_size=20).map(lambda content: content.replace(b"\0", b"").decode("utf-8", "surrogateescape"))
 
 
@@ -54,10 +56,10 @@ BYTES = st.binary(max_size=20).map(lambda content: content.replace(b"\0", b"").d
 @given(
     arguments=st.lists(TEXT | BYTES, max_size=5),
     values=st.lists(TEXT | BYTES | st.just("a\nb\n"), max_size=5),
-    place=st.uuids().map(str),
 )
-def test_any_words_and_values_arrive_as_they_are(login: LoginNode, arguments: list[str], values: list[str], place: str) -> None:
+def test_any_words_and_values_arrive_as_they_are(login: LoginNode, arguments: list[str], values: list[str]) -> None:
     login.says("sbatch", "7\n")
+    place = str(next(_numbers))
     environment = tuple((f"VALUE_{index}", value) for index, value in enumerate(values))
     sent = package(f"~/{place}", arguments=tuple(arguments), environment=environment)
 

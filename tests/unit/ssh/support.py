@@ -33,6 +33,10 @@ class Server:
     behave: Callable[[Process], Awaitable[None]] = echo
     accepts_sessions: bool = True
     accepts_commands: bool = True
+    hangs_up_on_commands: bool = False
+    session_seconds: float = 0.0
+    most_sessions: int = 1_000
+    refusals: int = 0
     login_seconds: float = 0.0
     host_key: asyncssh.SSHKey = HOST_KEY
     certificate: asyncssh.SSHCertificate | None = None
@@ -82,6 +86,7 @@ class Visitor(asyncssh.SSHServer):
     def __init__(self, server: Server) -> None:
         self._server = server
         self._logging_in = False
+        self._sessions = 0
 
     @override
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
@@ -113,12 +118,24 @@ class Visitor(asyncssh.SSHServer):
         return username != "stranger" and key == USER_KEY.convert_to_public()
 
     @override
-    def session_requested(self) -> bool | asyncssh.SSHServerSession[bytes]:
-        if not self._server.accepts_sessions:
+    def session_requested(self) -> bool | Awaitable[asyncssh.SSHServerSession[bytes]]:
+        if not self._server.accepts_sessions or self._sessions == self._server.most_sessions:
+            self._server.refusals += 1
             return False
-        if not self._server.accepts_commands:
-            return NoCommands()
-        return asyncssh.SSHServerProcess(self._server.behave, None, 0, False)  # noqa: FBT003 - no names to pass them by
+        self._sessions += 1
+        return self._session()
+
+    async def _session(self) -> asyncssh.SSHServerSession[bytes]:
+        await asyncio.sleep(self._server.session_seconds)
+        if not self._server.accepts_commands or self._server.hangs_up_on_commands:
+            return NoCommands(hangs_up=self._server.hangs_up_on_commands)
+        return asyncssh.SSHServerProcess(self._process, None, 0, False)  # noqa: FBT003 - no names to pass them by
+
+    async def _process(self, process: Process) -> None:
+        try:
+            await self._server.behave(process)
+        finally:
+            self._sessions -= 1
 
     def _count(self, change: int) -> None:
         self._logging_in = change > 0
@@ -127,11 +144,20 @@ class Visitor(asyncssh.SSHServer):
 
 
 class NoCommands(asyncssh.SSHServerSession[bytes]):
-    """Opens, and refuses to run anything."""
+    """Opens, and refuses to run anything; or ends the connection, having heard what to run."""
+
+    def __init__(self, *, hangs_up: bool) -> None:
+        self._hangs_up = hangs_up
+
+    @override
+    def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
+        self._channel = chan
 
     @override
     def exec_requested(self, command: str) -> bool:
         del command
+        if self._hangs_up:
+            self._channel.get_connection().close()
         return False
 
 

@@ -18,6 +18,8 @@ from slurmgate.ssh.runner import Runner
 from tests.unit.ssh.conftest import Make
 from tests.unit.ssh.support import AUTHORITY, HOST_KEY, Counts, Keys, Process, Server, echo
 
+KNOWN_HOSTS = f"127.0.0.1 {HOST_KEY.export_public_key().decode()}"
+
 
 def cause(outcome: Outcome) -> Cause | None:
     return outcome.cause if isinstance(outcome, DidNotRun) else None
@@ -62,6 +64,12 @@ class TestOutcomes:
 
         server.behave = leave
         assert isinstance(await runner.run("ada", ["x"], deadline=20), Unknown)
+
+    async def test_a_connection_that_ends_in_answer_to_the_request_is_unknown(self, runner: Runner, server: Server) -> None:
+        server.hangs_up_on_commands = True
+        outcome = await runner.run("ada", ["x"], deadline=20)
+        assert isinstance(outcome, Unknown)
+        assert "the connection ended while the command was being started" in outcome.message
 
     async def test_a_connection_that_ends_before_all_output_came_is_unknown(self, runner: Runner, server: Server) -> None:
         async def leave(process: Process) -> None:
@@ -119,6 +127,35 @@ class TestSessions:
         async with command_running(runner, server):
             outcome = await runner.run("ada", ["x"], deadline=0.3)
         assert outcome == DidNotRun(Cause.BUSY, "valhalla: no session for ada within 0.3 s")
+
+    async def test_a_server_that_allows_few_sessions_is_not_pestered(self, make: Make, server: Server) -> None:
+        server.behave = soon
+        server.most_sessions = 2
+        runner = make(connections_per_user=1)
+        outcomes = await asyncio.gather(*(runner.run("ada", ["x"], deadline=20) for _ in range(40)))
+        assert outcomes == [Ran(0, b"x", b"")] * 40
+        assert server.refusals <= 6
+        assert len(server.connections) == 1
+
+    async def test_a_command_that_ignores_the_signal_is_at_least_not_listened_to(self, runner: Runner, server: Server) -> None:
+        left = asyncio.Event()
+
+        async def ignore(process: Process) -> None:
+            await process.channel.wait_closed()
+            left.set()
+
+        await runner.run("ada", ["x"], deadline=20)
+        server.behave = ignore
+        assert isinstance(await runner.run("ada", ["x"], deadline=0.5), Unknown)
+        await asyncio.wait_for(left.wait(), 3)
+
+    async def test_a_session_opened_after_the_caller_left_does_not_stay(self, runner: Runner, server: Server) -> None:
+        await runner.run("ada", ["x"], deadline=20)
+        server.session_seconds = 1
+        assert cause(await runner.run("ada", ["x"], deadline=0.3)) is Cause.UNREACHABLE
+        await until(lambda: not server.live)
+        server.session_seconds = 0
+        assert await runner.run("ada", ["x"], deadline=20) == Ran(0, b"x", b"")
 
     async def test_users_do_not_share(self, runner: Runner, server: Server) -> None:
         await asyncio.gather(runner.run("ada", ["x"], deadline=20), runner.run("grace", ["x"], deadline=20))
@@ -220,16 +257,27 @@ class TestConnecting:
         assert cause(outcome) is Cause.UNREACHABLE
         assert message(outcome).startswith(words)
 
-    async def test_all_hosts_are_tried_and_the_one_that_works_is_kept(self, make: Make, server: Server) -> None:
-        dead = [Host("127.0.0.1", free_port()) for _ in range(2)]
-        public = HOST_KEY.export_public_key().decode()
-        hosts = (*dead, Host("127.0.0.1", server.port))
-        runner = make(hosts=hosts, known_hosts=f"127.0.0.1 {public}")
-        assert await runner.run("ada", ["x"], deadline=20) == Ran(0, b"x", b"")
-        nowhere = make(hosts=tuple(dead), known_hosts=f"127.0.0.1 {public}")
-        outcome = await nowhere.run("ada", ["x"], deadline=20)
+    async def test_a_host_that_fails_is_left_alone_while_another_works(self, make: Make, server: Server) -> None:
+        visits = []
+
+        def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            visits.append(writer)
+            writer.close()
+
+        async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as failing:
+            hosts = (Host("127.0.0.1", failing.sockets[0].getsockname()[1]), Host("127.0.0.1", server.port))
+            runner = make(hosts=hosts, known_hosts=KNOWN_HOSTS)
+            for user in ("ada", "grace", "kat"):
+                assert await runner.run(user, ["x"], deadline=20) == Ran(0, b"x", b"")
+        assert len(visits) == 1
+
+    async def test_all_hosts_are_named_when_none_is_reachable(self, make: Make) -> None:
+        ports = free_port(), free_port()
+        runner = make(hosts=tuple(Host("127.0.0.1", port) for port in ports), known_hosts=KNOWN_HOSTS)
+        outcome = await runner.run("ada", ["x"], deadline=20)
         assert cause(outcome) is Cause.UNREACHABLE
-        assert message(outcome).count("Connection refused") == 2
+        for port in ports:
+            assert f"[127.0.0.1]:{port}: Connection refused ([Errno 111] Connect call failed" in message(outcome)
 
     async def test_a_uid_without_a_name_or_a_home_will_do(self, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
         def unknown(uid: int) -> NoReturn:
@@ -262,8 +310,7 @@ class TestHostKeys:
         other = Server(host_key=asyncssh.generate_private_key("ssh-ed25519"))
         await other.start()
         hosts = (Host("127.0.0.1", other.port), Host("127.0.0.1", server.port))
-        known_hosts = f"127.0.0.1 {HOST_KEY.export_public_key().decode()}"
-        outcome = await make(hosts=hosts, known_hosts=known_hosts).run("ada", ["x"], deadline=20)
+        outcome = await make(hosts=hosts, known_hosts=KNOWN_HOSTS).run("ada", ["x"], deadline=20)
         assert cause(outcome) is Cause.HOST_KEY_MISMATCH
         assert server.connections == []
         await other.stop()
@@ -395,7 +442,7 @@ async def soon(process: Process) -> None:
 
 
 def elsewhere(port: int) -> dict[str, object]:
-    return {"hosts": (Host("127.0.0.1", port),), "known_hosts": f"127.0.0.1 {HOST_KEY.export_public_key().decode()}"}
+    return {"hosts": (Host("127.0.0.1", port),), "known_hosts": KNOWN_HOSTS}
 
 
 def free_port() -> int:
