@@ -300,8 +300,9 @@ def test_a_requeued_job_runs_again_and_ends_once(world: World) -> None:
     job_id = submission.wait_for_state("RUNNING")["slurm"]["jobId"]
 
     world.slurm("scontrol", "requeue", job_id)
-    submission.wait_for(lambda status: status["slurm"].get("restarts") == 1)
-    assert submission.status()["phase"] == "Submitted"
+    status = submission.wait_for(lambda status: (status["slurm"]["state"], status["slurm"].get("restarts")) == ("PENDING", 1))
+    assert status["phase"] == "Submitted"
+    assert submission.conditions()["Ready"] == ("False", "Requeued")
     world.slurm("scontrol", "update", f"JobId={job_id}", "StartTime=now")
     go(submission)
 

@@ -205,6 +205,19 @@ class TestConnecting:
         outcome = await make(connect_timeout=0.1).run("ada", ["x"], deadline=20)
         assert outcome == DidNotRun(Cause.KEY_UNAVAILABLE, "private key of ada: it could not be read in time")
 
+    async def test_with_one_connection_the_next_is_not_tried_for_all_the_time(
+        self, make: Make, server: Server, keys: Keys
+    ) -> None:
+        runner = make(sessions_per_connection=1)
+        async with command_running(runner, server):
+            keys.problem = KeyUnavailable("gone")
+            waiting = [asyncio.create_task(runner.run("ada", ["x"], deadline=20)) for _ in range(10)]
+            await until(lambda: keys.asked > 1)
+            await asyncio.sleep(0.3)
+            asked = keys.asked
+        assert await asyncio.gather(*waiting) == [Ran(0, b"x", b"")] * 10
+        assert keys.asked == asked <= 4
+
     async def test_a_mistake_in_a_key_source_is_not_swallowed(self, runner: Runner, keys: Keys) -> None:
         keys.problem = ZeroDivisionError()
         with pytest.raises(ZeroDivisionError):
