@@ -17,8 +17,8 @@ def test_operator_everywhere(helm: Helm) -> None:
         rule("slurmgate.dev", ["jobsubmissions"], ["get", "list", "watch", "patch"]),
         rule("slurmgate.dev", ["slurmclusters"], ["get", "list", "watch"]),
         rule("slurmgate.dev", ["jobsubmissions/status", "slurmclusters/status"], ["patch"]),
-        rule("", ["namespaces"], ["get", "list", "watch"]),
-        rule("", ["events"], ["create", "patch"]),
+        rule("", ["namespaces"], ["get"]),
+        rule("", ["events"], ["create"]),
     ]
     assert one(manifests, "ClusterRoleBinding", "slurmgate")["subjects"] == [ACCOUNT]
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -158,9 +159,10 @@ def gateway_bed() -> Iterator[bed.Bed]:
     running.down()
 
 
-@pytest.fixture
-async def site(gateway_bed: bed.Bed) -> AsyncIterator[Site]:
-    slurm = gateway_bed.slurm.description
+@asynccontextmanager
+async def site_of(running: bed.Bed) -> AsyncIterator[Site]:
+    """The gateway to this bed."""
+    slurm = running.slurm.description
     endpoint = Endpoint(name="valhalla", hosts=(Host(slurm.host, slurm.port),), known_hosts=slurm.known_hosts)
     runner = Runner(endpoint, Keys(slurm.users))
     spec = SlurmClusterSpec.model_validate(
@@ -170,5 +172,7 @@ async def site(gateway_bed: bed.Bed) -> AsyncIterator[Site]:
             "limits": {"commandTimeoutSeconds": 20},
         }
     )
-    yield Site(gateway_bed, CliGateway(runner, spec), runner, spec)
-    await runner.close()
+    try:
+        yield Site(running, CliGateway(runner, spec), runner, spec)
+    finally:
+        await runner.close()

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from slurmgate.kube.addresses import API_VERSION, Address, Target
-from slurmgate.kube.errors import ApiError
+from slurmgate.kube.errors import ApiError, ForbiddenError
 from slurmgate.kube.session import ApiSession
 from slurmgate.telemetry.metrics import Metrics
 
@@ -123,7 +123,8 @@ class EventRecorder:
                 await self._api.request("POST", address, body=body)
             except ApiError as error:
                 self._drop("not accepted")
-                _log.warning("an event was not posted: %s", error)
+                ending = isinstance(error, ForbiddenError) and "is being terminated" in error.message
+                _log.log(logging.DEBUG if ending else logging.WARNING, "an event was not posted: %s", error)
             finally:
                 self._queue.task_done()
 

@@ -5,7 +5,6 @@ the story. Its own state machines were tried: they seldom come as far as the pla
 """
 
 import copy
-from collections.abc import Iterator
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -14,6 +13,7 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from slurmgate.core import lifecycle
+from slurmgate.core.arrays import expanded
 from slurmgate.core.lifecycle import DELETION_DEADLINE
 from slurmgate.core.outcomes import NeverSent, NotNow, Refused, Submitted, SubmitOutcome, Task
 from slurmgate.core.reasons import Reason
@@ -196,7 +196,7 @@ class History:
             case "answers":
                 records = self._rows(settled=True)
                 note(f"sacct: {records}")
-                list(self._mine(records))
+                self._mine(records)
                 life.account(*records)
             case "is down":
                 life.account_fails()
@@ -207,7 +207,7 @@ class History:
     def _rows(self, *, settled: bool = False) -> list[Task]:
         random = self.random
         indexes = ["0", "1", "2", "3", "0-3", "1-2"] if self.array else [None] * 8 + ["+0", "+1"]
-        return [
+        rows = [
             row(
                 random.choice(WORDS),
                 random.choice(indexes),
@@ -221,13 +221,20 @@ class History:
             )
             for _ in range(random.choice([0, 0, 1, 1, 1, 2, 5]))
         ]
+        shown: dict[str | None, Task] = {}  # what is ours is shown once
+        for task in rows:
+            shown |= {each.index if self._is_mine(each) else f"foreign-{len(shown)}": each for each in expanded(task)}
+        return list(shown.values())
 
-    def _mine(self, shown: list[Task]) -> Iterator[Task]:
+    def _mine(self, shown: list[Task]) -> list[Task]:
         """Those that may be taken for ours; an end among them has been told."""
-        for task in shown:
-            if task.job_id == JOB and task.user in {None, "kirby"} and task.token in {None, TOKEN}:
-                self.end_was_told |= state(task.state).kind is Kind.ENDED
-                yield task
+        mine = [task for task in shown if self._is_mine(task)]
+        self.end_was_told |= any(state(task.state).kind is Kind.ENDED for task in mine)
+        return mine
+
+    @staticmethod
+    def _is_mine(task: Task) -> bool:
+        return task.job_id == JOB and task.user in {None, "kirby"} and task.token in {None, TOKEN}
 
     # What always holds
 
