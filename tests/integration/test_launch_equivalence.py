@@ -116,6 +116,7 @@ class Ran:
         text = re.sub(r"slurmstepd-node\d", "slurmstepd", text)
         text = re.sub(r"\S*/(slurm_script|script)\b", "SCRIPT", text)  # $0
         text = re.sub(r"job\d{5}", "job", text)
+        text = re.sub(r"(?<=: line \d: ) *\d+ (?=[A-Z])", "PID ", text)  # of bash: "line 2: 4290 Killed"
         return re.sub(r"^slurmstepd: error: \*\*\* .*\n", "", text, flags=re.MULTILINE)
 
 

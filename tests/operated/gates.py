@@ -7,13 +7,6 @@ from pathlib import Path
 from bed.life import Bed
 
 _INSIDE = "/tmp/gates"
-_PERISH = """
-for generation in sbatch timeout program timeout; do
-    set -- "$1" $(ps -o ppid= -p "$1")
-    kill -9 "$1"
-    shift
-done
-"""
 SBATCH = f"{_INSIDE}/sbatch"
 """For spec.commands of a SlurmCluster."""
 _PROGRAM = f"""#!/bin/sh
@@ -69,8 +62,18 @@ class Gates:
             assert time.monotonic() < deadline, f"the sbatch of {name} did not come to the gate"
             time.sleep(0.05)
 
-    def perish(self, bed: Bed, name: str, place: str) -> None:
-        """Kill the sbatch that is held there, and our program that runs it, as a login node that goes down does."""
-        pid = (self.folder / f"{name}.{place}.reached").read_text().strip()
-        done = bed.slurm.inside(["bash", "-c", _PERISH, "perish", pid])
-        assert done.returncode == 0, done.stderr
+    def kill(self, bed: Bed, name: str, place: str, *, ancestors: int = 0) -> None:
+        """`kill -9` the sbatch that is held there, and so many processes above it, all at once.
+
+        Above it are: its time limit, our program, and the time limit of that.
+        """
+        pids = [(self.folder / f"{name}.{place}.reached").read_text().strip()]
+        for _ in range(ancestors):
+            pids.append(_inside(bed, "ps", "-o", "ppid=", "-p", pids[-1]).strip())
+        _inside(bed, "bash", "-c", 'kill -9 "$@"', "kill", *pids)
+
+
+def _inside(bed: Bed, *command: str) -> str:
+    done = bed.slurm.inside(command)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

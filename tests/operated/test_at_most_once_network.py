@@ -135,7 +135,17 @@ def test_the_login_node_goes_down_before_sbatch_is_run(world: World, gates: Gate
     gates.close(each.name, "before")
     submit(world, [each])
     gates.await_arrival(each.name, "before")
-    gates.perish(world.bed, each.name, "before")
+    gates.kill(world.bed, each.name, "before", ancestors=3)
+    gates.open(each.name, "before")
+    once(world, each)
+
+
+def test_sbatch_is_killed(world: World, gates: Gates, direct: str) -> None:
+    each = case("killed", "kirby", direct)
+    gates.close(each.name, "before")
+    submit(world, [each])
+    gates.await_arrival(each.name, "before")
+    gates.kill(world.bed, each.name, "before")
     gates.open(each.name, "before")
     once(world, each)
 

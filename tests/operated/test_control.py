@@ -55,8 +55,8 @@ def test_a_waiting_job_is_cancelled(world: World) -> None:
     submission.patch(cancel=True)
 
     status = submission.wait_for_phase("Cancelled")
-    assert "startTime" not in status["slurm"]
     cancelled_in_slurm(world, submission.token)
+    assert "startTime" not in status["slurm"]
 
 
 def test_an_array_is_cancelled_as_a_whole(world: World) -> None:
@@ -218,12 +218,12 @@ def test_what_was_never_submitted_can_be_deleted_at_once(world: World) -> None:
 
 
 def test_a_deleted_submission_may_be_made_again_under_the_same_name(world: World) -> None:
-    first = world.submit("echo first", executionDirectory="~/again", name="again")
+    first = world.submit("echo first", executionDirectory="~/again")
     first.wait_for_phase("Done")
     first_token = first.token
     first.delete()
 
-    second = world.submit("echo second", executionDirectory="~/again", name="again")
+    second = world.submit("echo second", executionDirectory="~/again", name=first.name)
 
     second.wait_for_phase("Done")
     assert second.token != first_token

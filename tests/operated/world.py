@@ -36,7 +36,7 @@ class Request:
     """When it was answered, in seconds since 1970."""
 
 
-@dataclass
+@dataclass(eq=False)
 class World:
     """A bed with the chart applied and its operator running."""
 
@@ -54,13 +54,17 @@ class World:
 
     def refused(self, *manifests: Json) -> str:
         """The words with which `kubectl apply` refuses these."""
-        done = self.bed.kubectl("apply", "--server-side", "--filename=-", stdin=yaml.safe_dump_all(manifests))
+        done = self.bed.kubectl("apply", "--server-side", "--filename=-", stdin=self.yaml(*manifests))
         assert done.returncode != 0, f"was accepted: {done.stdout}"
         return done.stderr
 
     def apply(self, *manifests: Json) -> None:
         """`kubectl apply`."""
-        self.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=yaml.safe_dump_all(manifests))
+        self.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=self.yaml(*manifests))
+
+    def yaml(self, *manifests: Json) -> str:
+        """As one feeds them to kubectl."""
+        return yaml.safe_dump_all(manifests, allow_unicode=True)
 
     def submit(
         self,
@@ -151,6 +155,12 @@ class World:
         done = self.bed.slurm.inside(command, user=user)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
         return done.stdout
+
+    def write(self, path: str, content: str, *, user: str, mode: str = "0600") -> None:
+        """Make a file on the cluster as somebody, with the folders above it."""
+        program = 'mkdir -p -- "${1%/*}" && cat >"$1" && chmod "$2" "$1"'
+        done = self.bed.slurm.inside(["sh", "-c", program, "sh", path, mode], user=user, stdin=content)
+        assert done.returncode == 0, done.stderr
 
     def jobs_of(self, token: str) -> list[Json]:
         """Slurm's own records of every job that carries this token: queue and accounting, whichever knows more."""
@@ -273,14 +283,14 @@ class Submission:
         return str(event["message"])
 
     def wait_for(self, good: Callable[[Json], bool], *, seconds: float = PATIENCE_SECONDS) -> Json:
-        """Its status once it is good."""
-        return self.world.eventually(self.status, good, seconds=seconds)
+        """Its status once it is good; fails if it ends without ever being so."""
+        status = self.world.eventually(self.status, lambda now: good(now) or now.get("phase") in ENDED, seconds=seconds)
+        assert good(status), f"{status}\n{self.world.log_end()}"
+        return status
 
     def wait_for_phase(self, phase: str) -> Json:
         """Its status once it has this phase; fails if it ends in another one."""
-        status = self.wait_for(lambda status: status.get("phase") in {phase, *ENDED})
-        assert status["phase"] == phase, f"{status}\n{self.world.log_end()}"
-        return status
+        return self.wait_for(lambda status: status.get("phase") == phase)
 
     def wait_for_state(self, state: str) -> Json:
         """Its status once Slurm says so."""

@@ -42,15 +42,15 @@ class Health:
 def cluster_conditions(health: Health) -> list[Wanted]:
     """All conditions of a SlurmCluster as (type, value, reason, message); `Ready` sums them up."""
     conditions = [_mapping(health.mapping), *_connection(health), *_slurm(health)]
-    first_bad = next((each for each in conditions if each[1] is not True and each[0] != "AccountingAvailable"), None)
+    bad = [each for each in conditions if each[1] is not True and each[0] != "AccountingAvailable"]
     if health.configuration:
-        first_bad = ("Ready", False, Reason.UNREADABLE, health.configuration)
-    if first_bad is None:
+        bad = [("Ready", False, Reason.UNREADABLE, health.configuration)]
+    # a mapping with some bad entries still serves the others, and must not hide what does not
+    bad.sort(key=lambda each: each[2] is Reason.PROBLEMS_FOUND)
+    if not bad:
         return [*conditions, ("Ready", True, Reason.AVAILABLE, "")]
-    _, value, reason, message = first_bad
-    # a mapping with some bad entries still serves the others
-    ready = True if reason is Reason.PROBLEMS_FOUND else value
-    return [*conditions, ("Ready", ready, reason, message)]
+    _, value, reason, message = bad[0]
+    return [*conditions, ("Ready", True if reason is Reason.PROBLEMS_FOUND else value, reason, message)]
 
 
 def _mapping(mapping: MappingHealth | None) -> Wanted:

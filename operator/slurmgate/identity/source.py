@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol
 
-from slurmgate.identity.mapping import Identity, InlineKey, Mapping, NotMapped, SecretKey, changes, parse
+from slurmgate.identity.entry import InlineKey, SecretKey
+from slurmgate.identity.mapping import Identity, Mapping, NotMapped, changes, parse
 from slurmgate.ssh.credentials import KeyUnavailable, PrivateKey
 
 ReadSecret = Callable[[str, str], Awaitable[bytes]]

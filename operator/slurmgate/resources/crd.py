@@ -12,6 +12,8 @@ from slurmgate.resources.submission import JobSubmission, JobSubmissionSpec, Job
 
 Json = dict[str, Any]
 
+_RULES = "x-kubernetes-validations"
+
 
 def structural(model: type[Model]) -> Json:
     """The model's structural schema."""
@@ -22,7 +24,8 @@ def structural(model: type[Model]) -> Json:
 def _resolve(node: Json, definitions: Json) -> Json:
     if "$ref" in node:
         target = definitions[node["$ref"].rsplit("/", 1)[1]]
-        node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
+        rules = [*target.get(_RULES, ()), *node.get(_RULES, ())]  # those of the model and those of the field that has it
+        node = {**target, **{key: value for key, value in node.items() if key != "$ref"}, **({_RULES: rules} if rules else {})}
     if "anyOf" in node:
         return _resolve(_without_union(node), definitions)
     resolved: Json = {}

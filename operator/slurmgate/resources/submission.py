@@ -1,10 +1,11 @@
 """JobSubmission: one Slurm job that somebody wants, and what became of it."""
 
+import base64
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, Field, JsonValue, model_validator
+from pydantic import ConfigDict, Field, JsonValue, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from slurmgate.resources.base import (
@@ -97,6 +98,13 @@ class SupportingFile(Model):
         None, description='A key of a Secret in this namespace that carries the label `slurmgate.dev/use: "true"`.'
     )
     executable: bool = Field(default=False, description="Whether the file is made executable.")
+
+    @field_validator("inline_base64")
+    @classmethod
+    def _can_be_decoded(cls, text: str | None) -> str | None:
+        if text is not None:  # the schema's pattern cannot count letters in fours
+            base64.b64decode(text)
+        return text
 
 
 class ValueSource(Model):

@@ -46,6 +46,7 @@ class Connection(asyncssh.SSHClient):
         self._user = user
         self._changed = changed
         self._sessions = 0
+        self._proven = False
         self._capacity = endpoint.sessions_per_connection
         self._ssh: asyncssh.SSHClientConnection
         self._reached = False
@@ -78,7 +79,7 @@ class Connection(asyncssh.SSHClient):
         except Exception as error:  # noqa: BLE001 - asyncssh passes on whatever the server's bytes made it raise
             return self._explain(error, key, trusted)
         if self.state is State.BROKEN:
-            return DidNotRun(Cause.UNREACHABLE, f"{self._host} ended the connection right after the log-in")
+            return DidNotRun(Cause.UNREACHABLE, f"{self._host} ended the connection after the log-in")
         self.state = State.READY
         self._old = asyncio.get_running_loop().call_later(self._endpoint.max_age, self.drain)
         self._rest()
@@ -168,10 +169,12 @@ class Connection(asyncssh.SSHClient):
     async def converse(self, exchange: Exchange, command: str) -> Outcome:
         """Run a command in a session that was taken, and give the session back, whatever happens.
 
-        DidNotRun: no session could be opened or the server did not start the command; another connection may do better.
+        DidNotRun with Cause.BUSY: no session could be opened or the server did not start the command; another connection may
+        do better.
         """
         try:
             await self._ssh.create_session(lambda: exchange, command, encoding=None)
+            self._proven = True
             await exchange.over.wait()
         except asyncio.CancelledError:
             if not exchange.sent:
@@ -182,6 +185,8 @@ class Connection(asyncssh.SSHClient):
             refused = isinstance(error, asyncssh.ChannelOpenError) and not self._ssh.is_closed()
             if exchange.sent and not refused:
                 return Unknown(f"{self._host}: the connection ended while the command was being started: {error}")
+            if self._ssh.is_closed() and not self._proven:  # so may the next one be: not to be tried again at once
+                return DidNotRun(Cause.UNREACHABLE, f"{self._host} ended the connection after the log-in: {error}")
             self._refused()
             return DidNotRun(Cause.BUSY, f"{self._host} opened no session for {self._user}: {error}")
         finally:

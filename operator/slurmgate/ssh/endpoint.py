@@ -32,7 +32,7 @@ class Endpoint:
     """Host keys and host authorities in the format of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"."""
 
     connect_timeout: float = 10.0
-    """Until a host accepts the connection."""
+    """Until a host accepts the connection; and, before that, until the private key is there."""
     login_timeout: float = 20.0
     """From there until the user is logged in (directory services are slow at times)."""
     keepalive: float = 15.0

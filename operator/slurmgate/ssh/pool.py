@@ -172,6 +172,7 @@ class Lane:
         self._connections.append(opened)
         if self._observer is not None:
             self._observer.connected(self._endpoint.name)
+        self.serve()
         return None
 
     def _grown(self, task: asyncio.Task[DidNotRun | None]) -> None:

@@ -59,7 +59,7 @@ class Runner:
                         return connection
                     exchange = Exchange(stdin, output_limit)
                     outcome = await connection.converse(exchange, command)
-                    if not isinstance(outcome, DidNotRun):
+                    if not isinstance(outcome, DidNotRun) or outcome.cause is not Cause.BUSY:
                         return outcome
                     refusal, exchange = outcome, None
                     await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret

@@ -8,7 +8,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slurmgate.identity.mapping import Entry, Identity, InlineKey, Mapping, NotMapped, Problem, SecretKey, changes, parse
+from slurmgate.identity.entry import Entry, InlineKey, SecretKey
+from slurmgate.identity.mapping import Identity, Mapping, NotMapped, Problem, changes, parse
 from slurmgate.ssh.credentials import PrivateKey
 
 KEY = asyncssh.generate_private_key("ssh-ed25519").export_private_key()

@@ -38,6 +38,7 @@ class Server:
     most_sessions: int = 1_000
     refusals: int = 0
     login_seconds: float = 0.0
+    hangs_up_after_login: bool = False
     host_key: asyncssh.SSHKey = HOST_KEY
     certificate: asyncssh.SSHCertificate | None = None
     connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
@@ -90,6 +91,7 @@ class Visitor(asyncssh.SSHServer):
 
     @override
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
         self._server.connections.append(conn)
         self._count(1)
 
@@ -102,6 +104,8 @@ class Visitor(asyncssh.SSHServer):
     @override
     def auth_completed(self) -> None:
         self._count(-1)
+        if self._server.hangs_up_after_login:
+            self._connection.close()
 
     @override
     async def begin_auth(self, username: str) -> bool:

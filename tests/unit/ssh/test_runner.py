@@ -254,6 +254,14 @@ class TestConnecting:
         assert cause(outcome) is Cause.UNREACHABLE
         assert "Connection" in message(outcome)
 
+    async def test_a_host_that_hangs_up_after_the_log_in(self, runner: Runner, server: Server, counts: Counts) -> None:
+        server.hangs_up_after_login = True
+        outcome = await runner.run("ada", ["x"], deadline=20)
+        assert cause(outcome) is Cause.UNREACHABLE
+        assert "ended the connection after the log-in" in message(outcome)
+        assert len(server.connections) == 1
+        assert counts.now == 0
+
     async def test_a_host_that_is_no_ssh_server(self, make: Make) -> None:
         def http(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 1000)

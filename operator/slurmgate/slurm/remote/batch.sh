@@ -29,11 +29,14 @@ ln -sf "/proc/$$/fd/2" "$io/0.err"
 exec 3<&0 # or the background would read /dev/null
 "$@" --open-mode=append --output="$io/%t.out" --error="$io/%t.err" "$gate/script" 2>"$io/srun" <&3 3<&- &
 srun=$!
-while
+while # a signal interrupts `wait`, and srun may have ended meanwhile
     wait "$srun"
     status=$?
     kill -0 "$srun" 2>/dev/null
 do :; done
+wait "$srun" 2>/dev/null
+again=$?
+[ "$again" -eq 127 ] || status=$again
 usual='error: [^ ]+: task 0: |(Force )?Terminat|forcing job term|Job step aborted|got SIGCONT|Quit$|interrupt |sending Ctrl|StepId='
 grep -Ev "^srun: ($usual)" "$io/srun" >&2
 # srun gives 128+n both for a task that exited with it and for one that signal n ended, but says which
