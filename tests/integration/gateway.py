@@ -115,16 +115,19 @@ class Site:
         assert isinstance(seen, Seen), seen
         return seen.tasks.get(job.job_id, ())
 
-    async def record(self, job: Job, *, seconds: float = 60) -> tuple[Task, ...]:
-        """Its rows in accounting, once all of them have ended there."""
+    async def record(self, job: Job, *, tasks: int | None = None, seconds: float = 60) -> tuple[Task, ...]:
+        """Its rows in accounting, once all have ended there; `tasks` is their number if it is an array.
+
+        slurmdbd may know an array's last task for a moment without its index.
+        """
 
         async def ended() -> tuple[Task, ...]:
             if any(state(row.state).kind is not Kind.ENDED for row in await self.rows(job)):
                 return ()
             seen = await self.gateway.account(job.user, [job.job_id])
             assert isinstance(seen, Seen), seen
-            rows = seen.tasks.get(job.job_id, ())
-            return rows if rows and all(state(row.state).kind is Kind.ENDED for row in rows) else ()
+            rows = [row for row in seen.tasks.get(job.job_id, ()) if (row.index is None) == (tasks is None)]
+            return tuple(rows) if len(rows) == (tasks or 1) and all(state(row.state).kind is Kind.ENDED for row in rows) else ()
 
         return await eventually(ended, seconds=seconds)
 

@@ -9,6 +9,9 @@ from uuid import uuid4
 from bed import valhalla
 from tests.operated.world import ENDED, Json, World, manifest
 
+LONG_BYTES = 300 * 1024
+_LABEL = "counted-on"
+_LONG_SCRIPT = {"name": "long-script", "key": "script"}
 _SOURCES = (
     ("squeue", "--noheader", "--states=all", "--all", "--format=%A|%u|%T|%j|%k"),
     (
@@ -18,9 +21,8 @@ _SOURCES = (
 )
 
 
-def script(*, kilobytes: int = 0) -> str:
-    """A script that writes down each of its runs, at the beginning and in its very last line."""
-    padding = "".join(f"{number:07} the quick brown fox jumps over the lazy dog. 'xyz'\n" for number in range(kilobytes * 16))
+def _script(padding: str) -> str:
+    """Writes down each of its runs, at the beginning and in its very last line."""
     return (
         "#!/bin/bash\n"
         'echo "begin $SLURM_JOB_ID $(id -un)" >>"$SLURM_SUBMIT_DIR/runs"\n'
@@ -29,14 +31,23 @@ def script(*, kilobytes: int = 0) -> str:
     )
 
 
+_LINES = "".join(f"{number:06} of many lines, no two alike\n" for number in range(LONG_BYTES // 36 + 1))
+_SCRIPTS = {False: _script(""), True: _script(_LINES)}
+
+
 @dataclass(frozen=True)
 class Case:
     """A submission that is to become exactly one job."""
 
     name: str
     user: str
-    script: str
     cluster: str
+    long: bool = False
+
+    @property
+    def script(self) -> str:
+        """What it runs."""
+        return _SCRIPTS[self.long]
 
 
 @dataclass(frozen=True)
@@ -48,33 +59,49 @@ class Job:
     state: str
 
 
-def case(label: str, user: str, cluster: str, *, kilobytes: int = 0) -> Case:
+def case(label: str, user: str, cluster: str, *, long: bool = False) -> Case:
     """A submission of its own name, which begins with the label."""
-    return Case(f"{label.replace(' ', '-')}-{user}-{uuid4().hex[:6]}", user, script(kilobytes=kilobytes), cluster)
+    return Case(f"{label.replace(' ', '-')}-{user}-{uuid4().hex[:6]}", user, cluster, long)
 
 
 def submit(world: World, cases: Iterable[Case]) -> None:
-    """Apply them, all at once."""
-    bodies = (
-        manifest({"inline": each.script}, name=each.name, user=each.user, clusterRef={"name": each.cluster}) for each in cases
-    )
-    world.apply(*bodies)
+    """Make them, all at once."""
+    items: list[Json] = []
+    for each in cases:
+        source = {"configMapKeyRef": _LONG_SCRIPT} if each.long else {"inline": each.script}
+        items.append(manifest(source, name=each.name, user=each.user, clusterRef={"name": each.cluster}))
+        items[-1]["metadata"]["labels"] = {_LABEL: each.cluster}
+    create(world, items)
+
+
+def publish_long_script(world: World) -> None:
+    """Make the ConfigMap that long submissions name."""
+    metadata = {"name": _LONG_SCRIPT["name"], "namespace": valhalla.RESEARCH}
+    data = {_LONG_SCRIPT["key"]: _SCRIPTS[True]}
+    create(world, [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}])
+
+
+def create(world: World, items: list[Json]) -> None:
+    """`kubectl create`, in one go."""
+    world.kubectl("create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
 
 
 def statuses(world: World, cases: Iterable[Case]) -> dict[str, Json]:
     """The status of each, with the uid, by name."""
-    answer = world.kubectl("get", "jobsubmissions", f"--namespace={valhalla.RESEARCH}", "--output=json")
+    selector = f"--selector={_LABEL} in ({','.join({each.cluster for each in cases})})"
+    answer = world.kubectl("get", "jobsubmissions", f"--namespace={valhalla.RESEARCH}", selector, "--output=json")
     items = {item["metadata"]["name"]: item for item in json.loads(answer)["items"]}
     return {each.name: {"uid": items[each.name]["metadata"]["uid"], **items[each.name].get("status", {})} for each in cases}
 
 
 def await_all(world: World, cases: Collection[Case], good: Callable[[Json], bool], *, seconds: float = 120) -> None:
-    """Return when the status of each is good."""
+    """Return when the status of each is good; fail if one ends without being so."""
 
     def bad() -> dict[str, Json]:
         return {name: status for name, status in statuses(world, cases).items() if not good(status)}
 
-    world.eventually(bad, lambda left: not left, seconds=seconds)
+    left = world.eventually(bad, lambda left: not left or any(map(ended, left.values())), seconds=seconds)
+    assert not left, world.log_end()
 
 
 def known(status: Json) -> bool:
@@ -87,6 +114,11 @@ def ended(status: Json) -> bool:
     return status.get("phase") in ENDED
 
 
+def unknown(status: Json) -> bool:
+    """It says that nobody knows whether there is a job."""
+    return reason(status) == "SubmissionUnknown"
+
+
 def reason(status: Json) -> str:
     """Why it stands where it stands."""
     return next((each["reason"] for each in status.get("conditions", []) if each["type"] == "Ready"), "")
@@ -95,13 +127,12 @@ def reason(status: Json) -> str:
 def wrongs(world: World, cases: Collection[Case]) -> dict[str, str]:
     """What is wrong with those that did not run exactly once, whole and as the right user; by name."""
     jobs = _jobs(world)
-    found = {}
     now = statuses(world, cases)
+    found = {}
     for each in cases:
         status = now[each.name]
         mine = [job for job, marks in jobs.items() if status["uid"] in marks or each.name in marks]
-        wrong = _wrong(world, each, status, mine)
-        if wrong:
+        if wrong := _wrong(world, each, status, mine):
             found[each.name] = f"{wrong}; jobs: {mine}; status: {status}"
     return found
 

@@ -66,7 +66,7 @@ class Fate:
 def live(fate: Fate, environment: Mapping[str, str], log: Path) -> None:
     """Be the operator, in a process that was forked for this."""
     os.setsid()
-    with log.open("ab") as output, open(os.devnull, "rb") as nothing:
+    with log.open("ab") as output, Path(os.devnull).open("rb") as nothing:
         for number, file in enumerate((nothing, output, output)):
             os.dup2(file.fileno(), number)
     os.environ.update(environment)

@@ -110,12 +110,13 @@ class _Connection:
 
 
 class Proxy:
-    """Relays to one server; with `cut_after`, the first connection that brings so many bytes from its client is cut there."""
+    """Relays to one server, faithfully until told otherwise."""
 
-    def __init__(self, server: tuple[str, int], *, cut_after: int | None = None) -> None:
+    def __init__(self, server: tuple[str, int]) -> None:
         self._server = server
-        self._cut_after = cut_after
+        self._cut_next_after: int | None = None
         self._connections: list[_Connection] = []
+        self._connecting: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.port = 0
@@ -135,17 +136,18 @@ class Proxy:
             self._loop.close()
 
     @property
-    def cuts(self) -> int:
-        """How many connections were cut."""
-        return sum(connection.was_cut for connection in self._connections)
+    def sent(self) -> int:
+        """The bytes that came from the client on the latest connection."""
+        return self._connections[-1].sent
 
     @property
-    def most_sent(self) -> int:
-        """The bytes that came from the client on the connection with the most of them."""
-        return max(connection.sent for connection in self._connections)
+    def cut_on_the_way(self) -> bool:
+        """Whether a connection was cut by the number of its bytes."""
+        return any(connection.was_cut and connection.cut_after == connection.sent for connection in self._connections)
 
-    def cut(self) -> None:
-        """Cut all connections there are. New ones can be made."""
+    def cut(self, *, next_after: int | None = None) -> None:
+        """Cut all connections there are. New ones can be made; the first is cut in its turn after so many bytes of its client."""
+        self._cut_next_after = next_after
         self._each(_Connection.cut)
 
     def stall(self) -> None:
@@ -180,11 +182,13 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     def _accept(self) -> asyncio.Protocol:
-        used = any(connection.was_cut for connection in self._connections)
-        connection = _Connection(None if used else self._cut_after)
+        connection = _Connection(self._cut_next_after)
+        self._cut_next_after = None
         self._connections.append(connection)
-        self._connecting = self._loop.create_task(self._connect(connection))
         connection.client = _End(connection.from_client)
+        task = self._loop.create_task(self._connect(connection))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
         return connection.client
 
     async def _connect(self, connection: _Connection) -> None:

@@ -9,11 +9,11 @@ from itertools import zip_longest
 import pytest
 
 from bed import valhalla
-from tests.operated.counting import Case, await_all, case, ended, known, reason, submit, wrongs
+from tests.operated.counting import Case, await_all, case, ended, known, submit, unknown, wrongs
 from tests.operated.doomed import Fate
 from tests.operated.gates import SBATCH, Gates
 from tests.operated.nursery import Nursery
-from tests.operated.world import Json, World
+from tests.operated.world import World
 
 USERS = ("kirby", "mario")
 CLUSTER = "mortal"
@@ -147,10 +147,6 @@ def test_killed_at_random_while_many_are_submitted_each_runs_once(world: World, 
 
 def burst(number: int) -> list[Case]:
     return [each for _ in range(2) for each in pair(f"random {number}")]
-
-
-def unknown(status: Json) -> bool:
-    return reason(status) == "SubmissionUnknown"
 
 
 def test_an_operator_that_forgot_what_it_sent_is_stopped_by_the_marker(world: World, nursery: Nursery) -> None:

@@ -1,20 +1,33 @@
 """The connection breaks while a submission is under way, or Slurm or the login node does; one whole job comes of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from bed import valhalla
-from tests.operated.counting import Case, await_all, case, ended, known, reason, submit, wrongs
+from tests.operated.counting import (
+    LONG_BYTES,
+    Case,
+    await_all,
+    case,
+    create,
+    ended,
+    known,
+    publish_long_script,
+    reason,
+    submit,
+    unknown,
+    wrongs,
+)
 from tests.operated.doomed import Fate
 from tests.operated.gates import SBATCH, Gates
 from tests.operated.nursery import Nursery
 from tests.operated.proxy import Proxy
-from tests.operated.world import Json, World
+from tests.operated.world import World
 
 COMMAND_SECONDS = 5
-DIRECT = "direct"
+HEADER = {"apiVersion": "slurmgate.dev/v1alpha1", "kind": "SlurmCluster"}
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +36,7 @@ def gates(world: World) -> Gates:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def hasty(world: World, gates: Gates) -> Iterator[None]:
+def _hasty(world: World, gates: Gates) -> Iterator[None]:
     """An operator that does not wait long takes the place of the world's own."""
     world.operator.stop()
     with Nursery(world.installation).life(Fate(hasty=True, gates=gates.folder)):
@@ -32,35 +45,39 @@ def hasty(world: World, gates: Gates) -> Iterator[None]:
 
 
 @contextmanager
-def cluster(world: World, name: str, port: int) -> Iterator[str]:
-    """A SlurmCluster whose login node is at this port."""
+def clusters(world: World, ports: Mapping[str, int]) -> Iterator[None]:
+    """A SlurmCluster for each of these names, with its login node at this port."""
     slurm = world.bed.slurm.description
-    ssh = {
-        "hosts": [{"host": slurm.host, "port": port}],
-        "knownHosts": {"inline": slurm.known_hosts.replace(f":{slurm.port} ", f":{port} ")},
-    }
-    commands = {**valhalla.cluster_spec(world.bed)["commands"], "sbatch": SBATCH}
-    limits = {"pollIntervalSeconds": 1, "commandTimeoutSeconds": COMMAND_SECONDS}
-    with world.cluster(name, ssh=ssh, commands=commands, limits=limits):
-        yield name
+    spec = valhalla.cluster_spec(world.bed)
+    spec["commands"]["sbatch"] = SBATCH
+    spec["limits"]["commandTimeoutSeconds"] = COMMAND_SECONDS
+    items = []
+    for name, port in ports.items():
+        known_hosts = slurm.known_hosts.replace(f":{slurm.port} ", f":{port} ")
+        ssh = {"hosts": [{"host": slurm.host, "port": port}], "knownHosts": {"inline": known_hosts}}
+        items.append({**HEADER, "metadata": {"name": name}, "spec": {**spec, "ssh": ssh}})
+    create(world, items)
+    try:
+        world.kubectl("wait", "slurmcluster", *ports, "--for=condition=Ready", "--timeout=60s")
+        yield
+    finally:
+        world.kubectl("delete", "slurmcluster", *ports)
 
 
 @contextmanager
-def proxied(world: World, name: str, *, cut_after: int | None = None) -> Iterator[Proxy]:
-    """A SlurmCluster behind a proxy of its own."""
+def proxied(world: World, *names: str) -> Iterator[list[Proxy]]:
+    """SlurmClusters of these names, each behind a proxy of its own."""
     slurm = world.bed.slurm.description
-    with Proxy((slurm.host, slurm.port), cut_after=cut_after).relaying() as proxy, cluster(world, name, proxy.port):
-        yield proxy
+    with ExitStack() as stack:
+        proxies = [stack.enter_context(Proxy((slurm.host, slurm.port)).relaying()) for _ in names]
+        stack.enter_context(clusters(world, {name: proxy.port for name, proxy in zip(names, proxies, strict=True)}))
+        yield proxies
 
 
 @pytest.fixture(scope="module")
 def direct(world: World) -> Iterator[str]:
-    with cluster(world, "direct", world.bed.slurm.description.port) as name:
-        yield name
-
-
-def unknown(status: Json) -> bool:
-    return reason(status) == "SubmissionUnknown"
+    with clusters(world, {"direct": world.bed.slurm.description.port}):
+        yield "direct"
 
 
 def once(world: World, *cases: Case) -> None:
@@ -69,31 +86,34 @@ def once(world: World, *cases: Case) -> None:
 
 
 def test_cut_anywhere_in_a_long_script_one_whole_job_comes_of_it(world: World) -> None:
-    with proxied(world, "whole") as proxy:
-        whole = case("whole", "kirby", "whole", kilobytes=300)
+    publish_long_script(world)
+    with proxied(world, "whole") as (proxy,):
+        proxy.cut()
+        whole = case("whole", "kirby", "whole", long=True)
         submit(world, [whole])
         await_all(world, [whole], known)
-        total = proxy.most_sent
+        total = proxy.sent
         once(world, whole)
-    assert total > 300 * 1024
-    print(total)
-    places = [100, 1500, 2500, 4000, 8000, *(total * tenth // 10 for tenth in (1, 4, 7, 9))]
-    places += [total - less for less in (8000, 6000, 5000, 4000, 3000, 2000, 1000)]
-    with ExitStack() as stack:
-        proxies = [stack.enter_context(proxied(world, f"cut-{place}", cut_after=place)) for place in places]
-        cases = [case(f"cut {place}", "kirby", f"cut-{place}", kilobytes=300) for place in places]
+    assert total > LONG_BYTES
+    # the log-in, the script, and at the end the few kilobytes with which sbatch is run
+    places = [100, 1500, 3000, 5000, *(total * part // 100 for part in (5, 30, 60, 90)), *range(total - 8000, total, 1000)]
+    names = [f"cut-{place}" for place in places]
+    with proxied(world, *names) as proxies:
+        for proxy, place in zip(proxies, places, strict=True):
+            proxy.cut(next_after=place)
+        cases = [case(name, "kirby", name, long=True) for name in names]
         submit(world, cases)
         once(world, *cases)
-        assert all(proxy.cuts for proxy in proxies)
+        assert [proxy.cut_on_the_way for proxy in proxies] == [True] * len(proxies)
 
 
 def test_cut_while_sbatch_runs(world: World, gates: Gates) -> None:
     cases = [case(f"cut {place}", "mario", f"cut-{place}") for place in ("before", "after")]
-    with ExitStack() as stack:
+    with proxied(world, "cut-before", "cut-after") as proxies:
         for each, place in zip(cases, ("before", "after"), strict=True):
-            proxy = stack.enter_context(proxied(world, each.cluster))
             gates.close(each.name, place)
-            submit(world, [each])
+        submit(world, cases)
+        for each, place, proxy in zip(cases, ("before", "after"), proxies, strict=True):
             gates.await_arrival(each.name, place)
             proxy.cut()
         await_all(world, [cases[0]], unknown)
@@ -105,7 +125,7 @@ def test_cut_while_sbatch_runs(world: World, gates: Gates) -> None:
 
 def test_stalled_for_longer_than_the_deadline(world: World, gates: Gates) -> None:
     each = case("stalled", "mario", "stalled")
-    with proxied(world, "stalled") as proxy:
+    with proxied(world, "stalled") as (proxy,):
         gates.close(each.name, "before")
         submit(world, [each])
         gates.await_arrival(each.name, "before")
@@ -117,7 +137,7 @@ def test_stalled_for_longer_than_the_deadline(world: World, gates: Gates) -> Non
 
 def test_a_command_that_arrives_after_its_submission_was_sent_again(world: World, gates: Gates) -> None:
     each = case("late", "mario", "late")
-    with proxied(world, "late") as proxy:
+    with proxied(world, "late") as (proxy,):
         gates.close(each.name, "before submit")
         submit(world, [each])
         gates.await_arrival(each.name, "before submit")

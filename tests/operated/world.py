@@ -130,11 +130,22 @@ class World:
             if request.verb in {"create", "update", "patch", "delete"} and request.code < 400
         ]
 
+    def submissions(self, namespace: str = valhalla.RESEARCH) -> dict[str, Json]:
+        """All submissions of a namespace as they are now, by name."""
+        listing = self.kubectl("get", "jobsubmissions", f"--namespace={namespace}", "--output=json")
+        return {item["metadata"]["name"]: item for item in json.loads(listing)["items"]}
+
     def events(self, name: str, namespace: str = valhalla.RESEARCH) -> list[Json]:
         """The events about an object, oldest first."""
-        selector = f"--field-selector=involvedObject.name={name}"
-        items = json.loads(self.kubectl("get", "events", selector, f"--namespace={namespace}", "--output=json"))["items"]
-        return sorted(items, key=lambda event: str(event["metadata"]["creationTimestamp"]))
+        return self.all_events(namespace).get(name, [])
+
+    def all_events(self, namespace: str = valhalla.RESEARCH) -> dict[str, list[Json]]:
+        """All events of a namespace by the name of what they are about, oldest first."""
+        items = json.loads(self.kubectl("get", "events", f"--namespace={namespace}", "--output=json"))["items"]
+        found: dict[str, list[Json]] = {}
+        for event in sorted(items, key=lambda event: str(event["metadata"]["creationTimestamp"])):
+            found.setdefault(event["involvedObject"]["name"], []).append(event)
+        return found
 
     def eventually(self, look: Callable[[], T], good: Callable[[T], bool], *, seconds: float = PATIENCE_SECONDS) -> T:
         """What `look` returns once it is good."""
@@ -302,8 +313,17 @@ class Submission:
 
     def patch(self, **spec: Any) -> None:
         """Change its spec."""
+        self.world.kubectl(*self._patching(spec))
+
+    def refused_patch(self, **spec: Any) -> str:
+        """The words with which a change of its spec is refused."""
+        done = self.world.bed.kubectl(*self._patching(spec))
+        assert done.returncode != 0, f"was accepted: {spec}"
+        return done.stderr
+
+    def _patching(self, spec: Json) -> list[str]:
         body = json.dumps({"spec": spec})
-        self.world.kubectl("patch", "jsub", self.name, f"--namespace={self.namespace}", "--type=merge", f"--patch={body}")
+        return ["patch", "jsub", self.name, f"--namespace={self.namespace}", "--type=merge", f"--patch={body}"]
 
     def delete(self, *, wait: bool = True) -> None:
         """`kubectl delete`."""

@@ -12,14 +12,14 @@ io=$gate/io.$SLURM_JOB_ID
 [ "$one" = yes ] && mkdir -p "$io" || exec "$@" "$gate/script"
 
 # One task: it shall look to Slurm, and to whoever reads the output, as if sbatch had started it without srun.
-pass() { # a signal that came to this shell alone (sbatch --signal=B:..., scancel --batch) to the script
+pass() ( # a signal that came to this shell alone (sbatch --signal=B:..., scancel --batch) to the script
     [ "$1" != TERM ] || sleep 1
-    ! grep -q 'forcing job termination' "$io/srun" || return 0 # it came to all: the job is being ended
-    for task in /proc/[0-9]*; do
-        grep -qzx "SLURM_JOB_ID=$SLURM_JOB_ID" "$task/environ" && grep -qzx SLURM_STEP_ID=0 "$task/environ" &&
-            grep -qzx "SLURM_TASK_PID=${task#/proc/}" "$task/environ" && kill -s "$1" "${task#/proc/}"
-    done 2>/dev/null
-}
+    ! grep -qs 'forcing job termination' "$io/srun" || exit 0 # it came to all: the job is being ended
+    for task in $(grep -lsxz "SLURM_JOB_ID=$SLURM_JOB_ID" /proc/[0-9]*/environ); do
+        pid=${task#/proc/} pid=${pid%/environ}
+        ! grep -qsxz SLURM_STEP_ID=0 "$task" || ! grep -qsxz "SLURM_TASK_PID=$pid" "$task" || kill -s "$1" "$pid"
+    done
+)
 signals='HUP INT QUIT USR1 USR2 ALRM TERM'
 for signal in $signals; do trap "pass $signal" "$signal"; done
 # What has %t in its path is opened by the task, which is on this node, and not by srun: output and error keep their order.
