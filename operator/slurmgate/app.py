@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 import kopf
 
@@ -31,9 +33,9 @@ from slurmgate.telemetry.health import Readiness
 from slurmgate.telemetry.http import TelemetryServer
 from slurmgate.telemetry.metrics import Metrics
 
-STOP_SECONDS = 6.0
+STOP_SECONDS = 4.5
 """For the steps under way when the process is told to stop. Together with the rest it stays below ten seconds."""
-FLUSH_SECONDS = 2.0
+FLUSH_SECONDS = 1.0
 RETRY_SECONDS = 2.0
 
 WATCHES = "watches"
@@ -82,6 +84,16 @@ async def run(settings: Settings) -> None:
         await server.start()
         stack.push_async_callback(server.stop)
 
+        _on_termination(terminated.set)
+        listed = asyncio.create_task(_until_listed(api, readiness), name="listing")
+        telling = asyncio.create_task(terminated.wait(), name="termination")
+        await asyncio.wait({listed, telling}, return_when=asyncio.FIRST_COMPLETED)
+        if telling.done():
+            listed.cancel()
+            return
+        for cluster in listed.result():  # before kopf: submissions should not be told that their cluster is not there
+            intake.cluster(None, cluster)
+
         stop_kopf, kopf_ready = asyncio.Event(), asyncio.Event()
         watching = asyncio.create_task(
             kopf.operator(
@@ -94,46 +106,50 @@ async def run(settings: Settings) -> None:
             ),
             name="kopf",
         )
-        waiting = asyncio.create_task(_until_told(terminated, api, kopf_ready, readiness), name="termination")
-        await asyncio.wait({watching, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if watching.done():
-            waiting.cancel()
-            await watching  # raises what ended it
-            raise RuntimeError("kopf stopped watching without being asked to")
+        ready = asyncio.create_task(kopf_ready.wait(), name="kopf-ready")
+        await asyncio.wait({watching, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            await watching  # raises what kept it from starting
+        _on_termination(terminated.set)  # again, after kopf has installed its own
+        readiness.ready(WATCHES)
+        _log.info("Ready")
+
+        failing = asyncio.create_task(intake.failure(), name="failure")
+        await asyncio.wait({watching, telling, failing}, return_when=asyncio.FIRST_COMPLETED)
+        for ended in (failing, watching):
+            if ended.done():
+                await ended  # raises what ended it
+                raise RuntimeError(f"{ended.get_name()} ended without being asked to")
         _log.info("Told to stop: finishing what is under way")
         readiness.not_ready(WATCHES, "stopping")
+        failing.cancel()
         await intake.stop(seconds=STOP_SECONDS)
         stop_kopf.set()
         await asyncio.wait({watching}, timeout=FLUSH_SECONDS)
     _log.info("Stopped")
 
 
-async def _until_told(terminated: asyncio.Event, api: ApiSession, kopf_ready: asyncio.Event, readiness: Readiness) -> None:
-    await kopf_ready.wait()
+def _on_termination(act: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):  # after kopf, which installs its own
-        loop.add_signal_handler(number, terminated.set)
-    stopping = asyncio.create_task(terminated.wait(), name="stopping")
-    listing = asyncio.create_task(_until_listed(api, readiness), name="listing")
-    await asyncio.wait({stopping, listing}, return_when=asyncio.FIRST_COMPLETED)
-    if not stopping.done():
-        readiness.ready(WATCHES)
-        _log.info("Ready")
-    listing.cancel()
-    await stopping
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, act)
 
 
-async def _until_listed(api: ApiSession, readiness: Readiness) -> None:
-    """Return once both kinds can be listed: the CRDs are there, and the rights. kopf says nothing about that."""
-    for plural in (JobSubmission.PLURAL, SlurmCluster.PLURAL):
-        while True:
-            try:
-                await api.get(Address(plural), limit="1")
-                break
-            except ApiError as error:
-                readiness.not_ready(WATCHES, f"{plural} cannot be listed: {error}")
-                _log.warning("%s cannot be listed: %s", plural, error)
+async def _until_listed(api: ApiSession, readiness: Readiness) -> list[dict[str, Any]]:
+    """All SlurmClusters, once both kinds can be listed: the CRDs are there, and the rights.
+
+    kopf looks once for the kinds that there are, and says nothing of those that it does not find.
+    """
+    while True:
+        try:
+            await api.get(Address(JobSubmission.PLURAL), limit="1")
+            clusters: list[dict[str, Any]] = (await api.get(Address(SlurmCluster.PLURAL)))["items"]
+        except ApiError as error:
+            readiness.not_ready(WATCHES, f"the resources cannot be listed: {error}")
+            _log.warning("The resources cannot be listed: %s", error)
             await asyncio.sleep(RETRY_SECONDS)
+        else:
+            return clusters
 
 
 def _now() -> datetime:

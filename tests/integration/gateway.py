@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 import bed
-from slurmgate.core.outcomes import Admission, Refused, Seen, Staged, Submitted, Task
+from slurmgate.core.outcomes import Admission, Refused, Seen, Staged, Submitted, Task, Uncertain
 from slurmgate.core.states import Kind, state
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import JobSubmissionSpec
@@ -103,6 +103,13 @@ class Site:
     async def submit(self, job: Job) -> Job:
         await self.stage(job)
         submitted = await self.gateway.submit(job.user, job.token, job.directory)
+        if isinstance(submitted, Uncertain):  # on a busy machine slurmctld may need longer than sbatch waits
+
+            async def found() -> Submitted | None:
+                outcome = await self.gateway.find(job.user, job.token, job.directory)
+                return outcome if isinstance(outcome, Submitted) else None
+
+            submitted = await eventually(found, seconds=60)
         assert isinstance(submitted, Submitted), submitted
         job.job_id = submitted.job_id
         return job
@@ -145,7 +152,7 @@ class Site:
         return self.bed.slurm.description.homes / Path(job.directory).relative_to("/home") / name
 
 
-async def eventually(ask: Callable[[], Awaitable[Answer]], *, seconds: float = 30) -> Answer:
+async def eventually(ask: Callable[[], Awaitable[Answer | None]], *, seconds: float = 30) -> Answer:
     """The first answer that is not empty."""
     until = time.monotonic() + seconds
     while True:

@@ -35,7 +35,7 @@ def set_conditions(
                 type=kind,
                 status=status,
                 reason=reason.value,
-                message=message[:4096],
+                message=message.encode(errors="replace").decode()[:4096],
                 last_transition_time=old.last_transition_time if old and old.status == status else now.replace(microsecond=0),
                 observed_generation=generation,
             )

@@ -10,8 +10,9 @@ OLDEST_SLURM = (22, 5)
 Wanted = tuple[str, bool | None, Reason, str]
 
 _HOST_KEY = {Reason.HOST_KEY_MISMATCH, Reason.CLUSTER_INVALID}
-_LOGIN = {Reason.AUTHENTICATION_FAILED, Reason.KEY_UNAVAILABLE}
-_SSH = _HOST_KEY | _LOGIN | {Reason.CLUSTER_UNREACHABLE}
+LOGIN_REASONS = {Reason.AUTHENTICATION_FAILED, Reason.KEY_UNAVAILABLE}
+"""What keeps one user out, and says nothing about others."""
+_SSH = _HOST_KEY | LOGIN_REASONS | {Reason.CLUSTER_UNREACHABLE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,15 @@ class Health:
     """Why the SlurmCluster itself cannot be used, in words."""
     answer: ClusterFacts | Unavailable | None = None
     facts: ClusterFacts | None = None
+    accounting: Unavailable | None = None
+    """Set while sacct does not answer."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether there is anything to say yet: the cluster has answered, or it is clear why it cannot be asked."""
+        return bool(
+            self.answer or self.configuration or (self.mapping and (self.mapping.unreadable or not self.mapping.usable))
+        )
 
     def told(self, answer: ClusterFacts | Unavailable) -> "Health":
         """The cluster was asked to describe itself."""
@@ -89,9 +99,7 @@ def _slurm(health: Health) -> list[Wanted]:
             old = _version(facts.slurm_version) < OLDEST_SLURM
             return [
                 ("ControllerUp", True, Reason.AVAILABLE, ""),
-                ("AccountingAvailable", facts.accounting, Reason.AVAILABLE, "")
-                if facts.accounting
-                else ("AccountingAvailable", False, Reason.NO_ACCOUNTING, Reason.NO_ACCOUNTING.sentence),
+                _accounting(facts, health.accounting),
                 ("VersionSupported", False, Reason.VERSION_TOO_OLD, f"Slurm {facts.slurm_version}")
                 if old
                 else ("VersionSupported", True, Reason.AVAILABLE, f"Slurm {facts.slurm_version}"),
@@ -105,6 +113,14 @@ def _slurm(health: Health) -> list[Wanted]:
         ("AccountingAvailable", None, Reason.NOT_CHECKED, ""),
         ("VersionSupported", None, Reason.NOT_CHECKED, ""),
     ]
+
+
+def _accounting(facts: ClusterFacts, trouble: Unavailable | None) -> Wanted:
+    if not facts.accounting:
+        return ("AccountingAvailable", False, Reason.NO_ACCOUNTING, Reason.NO_ACCOUNTING.sentence)
+    if trouble:
+        return ("AccountingAvailable", False, trouble.reason, trouble.message)
+    return ("AccountingAvailable", True, Reason.AVAILABLE, "")
 
 
 def _version(text: str) -> tuple[int, ...]:

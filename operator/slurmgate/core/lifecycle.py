@@ -125,7 +125,6 @@ def first_seen(submission: JobSubmission, now: datetime) -> Decision:
         standing=_standing(status),
         status=status,
         finalizers=submission.metadata.finalizers,
-        resource_version=submission.metadata.resource_version,
         tasks=remembered(status.slurm),
         held=any(condition.type == "Suspended" and condition.status == "True" for condition in status.conditions),
     )
@@ -140,7 +139,6 @@ def edited(record: Record, submission: JobSubmission, now: datetime) -> Decision
     finalizers = submission.metadata.finalizers
     after = replace(
         record,
-        resource_version=submission.metadata.resource_version,
         generation=submission.metadata.generation,
         ready_when=submission.spec.ready_when,
         wishes=_wishes(submission),

@@ -86,7 +86,6 @@ class Record:
     standing: Standing
     status: JobSubmissionStatus
     finalizers: tuple[str, ...] = ()
-    resource_version: str = ""
     tries: int = 0
     """How often in a row the present step did not get through."""
     not_before: datetime | None = None

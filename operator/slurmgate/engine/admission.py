@@ -29,14 +29,16 @@ class Admitted:
 async def admit(record: Record, spec: JobSubmissionSpec, site: Site, references: References) -> Admitted | Refused | NotNow:
     """Check the submission against namespace, mapping and policy, and pack it.
 
-    A user that status already names stays: it was fixed before anything was sent.
+    A user that status already names is found and cancelled as that user, whatever became of the mapping; but nothing is sent
+    as anybody whom namespace and mapping do not name now.
     """
-    user = record.status.user
-    if user is None:
-        identity = await _identify(record, site, references)
-        if not isinstance(identity, str):
-            return identity
-        user = identity
+    user = await _identify(record, site, references)
+    if not isinstance(user, str):
+        return user
+    if record.status.user not in {None, user}:
+        return Refused(
+            Reason.USER_NOT_MAPPED, f"spec.owner: {record.owner} was {record.status.user} and is {user} in the user mapping now"
+        )
     try:
         script = await _script(record, spec, user, site, references)
         if not isinstance(script, bytes):
@@ -54,7 +56,7 @@ async def admit(record: Record, spec: JobSubmissionSpec, site: Site, references:
         script=script,
         files=files,
         environment=environment,
-        held=record.held or (record.wishes.suspend and record.status.user is None),
+        held=record.wishes.suspend,
         cluster=site.spec,
     )
     if isinstance(prepared, Refused):

@@ -20,7 +20,6 @@ from slurmgate.core.outcomes import (
     NotNow,
     Refused,
     Staged,
-    SubmitOutcome,
     Submitted,
     Uncertain,
 )
@@ -57,18 +56,23 @@ class ClusterWorker:
         self._clock = clock
         self._records: dict[str, Record] = {}
         self._specs: dict[str, JobSubmissionSpec] = {}
-        self._packages: dict[str, Package] = {}
         self._queue = WorkQueue()
         self._tracker = Tracker(self._known, self._change, clock=clock)
         self._site: Site | None = None
+        self._opening = False
 
     @property
     def records(self) -> tuple[Record, ...]:
         """What the worker holds now."""
         return tuple(self._records.values())
 
+    def expect(self) -> None:
+        """There is such a cluster, and what is known about it will be there in a moment: until then nothing is decided."""
+        self._opening = self._site is None
+
     def configure(self, site: Site | None) -> None:
         """The cluster is described now, in another way, or not any more."""
+        self._opening = False
         self._site = site
         self._tracker.site = site
         self.wake()
@@ -103,7 +107,6 @@ class ClusterWorker:
         self._outbox.forget(token)
         self._count(self._records.pop(token, None), None)
         self._specs.pop(token, None)
-        self._packages.pop(token, None)
 
     async def run(self) -> None:
         """Work until stopped. A step that is cut short leaves its submission to be looked up, not lost."""
@@ -139,6 +142,8 @@ class ClusterWorker:
 
     async def _advance(self, record: Record) -> None:
         now = self._clock()
+        if self._opening:
+            return  # `configure` has it looked at again
         step = lifecycle.next_step(record, now)
         if step is None:
             when = lifecycle.wake_at(record, now)
@@ -147,10 +152,8 @@ class ClusterWorker:
             return
         _log.debug("Next step: %s", step.name)
         match step:
-            case Step.ADMIT:
+            case Step.ADMIT | Step.SUBMIT:
                 await self._admit(record)
-            case Step.SUBMIT:
-                await self._submit(record)
             case Step.FIND:
                 await self._find(record)
             case Step.CANCEL | Step.HOLD | Step.RELEASE | Step.TIDY:
@@ -158,18 +161,27 @@ class ClusterWorker:
             case Step.LET_GO:
                 await self._outbox.let_go(record)
                 self._change(record.token, record.stage, lifecycle.let_go)
+                if record.wishes.deleted:
+                    self.forget(record.token)
             case _:
                 assert_never(step)
 
     async def _admit(self, record: Record) -> None:
+        """Check and pack it, fix finalizer and user, and send it on in the same turn.
+
+        What has to be sent again is admitted again: what was read for it may have changed, and so may who it belongs to.
+        """
         outcome = await self._pack(record)
-        if isinstance(outcome, Admitted):
-            tentative = lifecycle.admitted(record, outcome.admission, self._clock()).record
-            if not await self._outbox.fix(tentative):
-                return  # the event of its deletion is on the way
-            self._packages[record.token] = outcome.package
-        result = outcome.admission if isinstance(outcome, Admitted) else outcome
-        self._change(record.token, record.stage, lambda current: lifecycle.admitted(current, result, self._clock()))
+        if not isinstance(outcome, Admitted):
+            self._change(record.token, record.stage, lambda current: lifecycle.admitted(current, outcome, self._clock()))
+            return
+        tentative = lifecycle.admitted(record, outcome.admission, self._clock()).record
+        if tentative.stage is Stage.ACCEPTED and not await self._outbox.fix(tentative):
+            self.forget(record.token)  # it is gone, or going
+            return
+        admission = outcome.admission
+        if self._change(record.token, record.stage, lambda current: lifecycle.admitted(current, admission, self._clock())):
+            await self._send(self._records[record.token], outcome.package)
 
     async def _pack(self, record: Record) -> Admitted | Refused | NotNow:
         spec = self._specs.get(record.token)
@@ -177,40 +189,26 @@ class ClusterWorker:
             return NotNow(Reason.CLUSTER_NOT_FOUND, f"spec.clusterRef.name: there is no SlurmCluster {self.name!r}.")
         return await admit(record, spec, self._site, self._references)
 
-    async def _submit(self, record: Record) -> None:
-        package = self._packages.get(record.token)
-        if package is None:
-            packed = await self._pack(record)
-            if not isinstance(packed, Admitted):
-                self._change(record.token, Stage.ACCEPTED, lambda now_: lifecycle.submitted(now_, packed, self._clock()))
-                return
-            package = packed.package
-        started = self._clock()
-        outcome = await self._stage_and_send(record, package)
-        if outcome is None:
+    async def _send(self, record: Record, package: Package) -> None:
+        """Stage it, then run sbatch, unless somebody has stopped it by then."""
+        site, started = self._site, self._clock()
+        if site is None or record.stage is not Stage.ACCEPTED:
             return
-        self._packages.pop(record.token, None)
-        self._change(record.token, Stage.UNKNOWN, lambda current: lifecycle.submitted(current, outcome, self._clock()))
-        if isinstance(outcome, Submitted):
-            self._metrics.submit_seconds.labels(self.name).observe((self._clock() - started).total_seconds())
-
-    async def _stage_and_send(self, record: Record, package: Package) -> SubmitOutcome | None:
-        """Stage, then run sbatch. None: somebody stopped it in between and sbatch was not run."""
-        site = self._site
-        if site is None:
-            staged: Staged | Refused | NotNow = NotNow(
-                Reason.CLUSTER_NOT_FOUND, f"spec.clusterRef.name: there is no SlurmCluster {self.name!r}."
-            )
-        else:
-            outcome = await site.gateway.stage(record.user, package)
-            # staging twice is harmless, so not knowing is as good as not done
-            staged = NotNow(Reason.CLUSTER_UNREACHABLE, outcome.message) if isinstance(outcome, Uncertain) else outcome
+        staged = await site.gateway.stage(record.user, package)
+        if isinstance(staged, Uncertain):  # staging twice is harmless, so not knowing is as good as not done
+            staged = NotNow(Reason.CLUSTER_UNREACHABLE, staged.message)
+        if not isinstance(staged, Staged):
+            refusal = staged
+            self._change(record.token, Stage.ACCEPTED, lambda current: lifecycle.submitted(current, refusal, self._clock()))
+            return
         if not self._change(record.token, Stage.ACCEPTED, lifecycle.sending):
-            return None
-        if site is None or not isinstance(staged, Staged):
-            return staged if not isinstance(staged, Staged) else None
-        sent = await site.gateway.submit(record.user, record.token, staged.directory)
-        return replace(sent, directory=staged.directory) if isinstance(sent, Submitted) else sent
+            return
+        outcome = await site.gateway.submit(record.user, record.token, staged.directory)
+        if isinstance(outcome, Submitted):
+            outcome = replace(outcome, directory=staged.directory)
+            self._metrics.submit_seconds.labels(self.name).observe((self._clock() - started).total_seconds())
+        sent = outcome
+        self._change(record.token, Stage.UNKNOWN, lambda current: lifecycle.submitted(current, sent, self._clock()))
 
     async def _find(self, record: Record) -> None:
         site = self._site
@@ -266,7 +264,6 @@ class ClusterWorker:
             self._log_standing(record)
         if record.stage not in {Stage.PREPARING, Stage.ACCEPTED, Stage.UNKNOWN}:
             self._specs.pop(record.token, None)
-            self._packages.pop(record.token, None)
         if not record.over:
             self._queue.add(record.token)
 

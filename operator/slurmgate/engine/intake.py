@@ -1,9 +1,10 @@
 """Takes what the API server says of our resources and hands it to the right worker."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,7 +19,8 @@ from slurmgate.resources.cluster import SlurmCluster
 from slurmgate.resources.submission import JobSubmission, Metadata
 from slurmgate.telemetry.metrics import Metrics
 
-_log = logging.getLogger(__name__)
+CLOSE_SECONDS = 1.0
+"""For connections to be closed when the process ends."""
 
 
 class Intake:
@@ -41,11 +43,15 @@ class Intake:
         self._workers: dict[str, ClusterWorker] = {}
         self._sites: dict[str, Site] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # What the API server says ------------------------------------------------------------------------------------
 
     def submission(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """A JobSubmission is there, has changed, or is gone (`DELETED`)."""
+        if self._stopping:
+            return
         metadata = Metadata.model_validate(body["metadata"])
         name = str(body.get("spec", {}).get("clusterRef", {}).get("name", ""))
         worker = self._worker(name)
@@ -59,23 +65,41 @@ class Intake:
             return
         worker.receive(submission)
 
-    async def cluster(self, kind: str | None, body: Mapping[str, Any]) -> None:
+    def cluster(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """A SlurmCluster is there, has changed, or is gone (`DELETED`)."""
+        if self._stopping:
+            return
         cluster = SlurmCluster.model_validate(body)
         name = cluster.metadata.name
         gone = kind == "DELETED" or cluster.metadata.deletion_timestamp is not None
         before = self._sites.get(name)
         if before and not gone and before.describes(cluster):
             return  # our own status, come back
+        if gone and (before is None or not before.is_of(cluster)):
+            return  # the end of an earlier life of that name
         worker = self._worker(name)
-        if before:
+        if gone:
             del self._sites[name]
             worker.configure(None)
-            await self._end(f"site {name}")
-        if not gone:
-            site = self._sites[name] = self._open_site(cluster, wake=worker.wake)
-            self._start(f"site {name}", site.run)
+            self._end_sites(name, but=None)
+            with suppress(KeyError):
+                self._metrics.cluster_up.remove(name)
+            return
+        # The site before serves until the new one has read what it needs.
+        site = self._sites[name] = self._open_site(cluster, use=partial(self._use, worker))
+        self._start(_task_name(site), site.run)
+        worker.expect()
+
+    def _use(self, worker: ClusterWorker, site: Site) -> None:
+        """The site has read what it needs, for the first time or again."""
+        if self._sites.get(worker.name) is site:
             worker.configure(site)
+            self._end_sites(worker.name, but=site)
+
+    def _end_sites(self, name: str, *, but: Site | None) -> None:
+        kept = _task_name(but) if but else ""
+        for task in [task for task in self._tasks if task.startswith(f"site {name} ") and task != kept]:
+            self._tasks.pop(task).cancel()
 
     def _refuse(self, metadata: Metadata, body: Mapping[str, Any], error: ValidationError) -> None:
         """The schema let it through and we cannot read it all the same, for example base64 that is none."""
@@ -90,13 +114,20 @@ class Intake:
 
     async def stop(self, *, seconds: float) -> None:
         """Finish what is under way, and no more; what takes longer than this is cut and looked up after the next start."""
+        self._stopping = True
         for worker in self._workers.values():
             worker.stop()
         working = [task for name, task in self._tasks.items() if name.startswith("worker ")]
         if working:
             await asyncio.wait(working, timeout=seconds)
-        for name in tuple(self._tasks):
-            await self._end(name)
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=CLOSE_SECONDS)
+
+    async def failure(self) -> None:
+        """Wait for a mistake of ours that ended a worker or a site, and raise it: only a new process can go on from there."""
+        await self._failure
 
     def _worker(self, name: str) -> ClusterWorker:
         worker = self._workers.get(name)
@@ -113,12 +144,11 @@ class Intake:
         task.add_done_callback(self._ended)
         self._tasks[name] = task
 
-    async def _end(self, name: str) -> None:
-        task = self._tasks.pop(name, None)
-        if task:
-            task.cancel()
-            await asyncio.wait([task])
-
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception():
-            _log.critical("%s ended in a way nobody foresaw", task.get_name(), exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if error and not self._failure.done():
+            self._failure.set_exception(error)
+
+
+def _task_name(site: Site) -> str:
+    return f"site {site.name} {id(site)}"

@@ -1,5 +1,6 @@
 """Tells Kubernetes what became of submissions."""
 
+import logging
 from collections.abc import Sequence
 from typing import assert_never
 
@@ -19,6 +20,8 @@ from slurmgate.resources.cluster import SlurmCluster, SlurmClusterStatus
 from slurmgate.resources.submission import JobSubmission
 
 CONFIRM_SECONDS = 60.0
+
+_log = logging.getLogger(__name__)
 
 
 class KubernetesOutbox:
@@ -65,8 +68,13 @@ class KubernetesOutbox:
 
     async def let_go(self, record: Record) -> None:
         """Write the record's last status if the object is still there, then take the finalizer off."""
-        if not await self._confirm(record):
-            return
+        try:
+            if not await self._confirm(record):
+                return
+        except Undelivered:
+            if record.wishes.deleted is None:
+                raise
+            _log.warning("The last status could not be written; the object is deleted all the same", exc_info=True)
         try:
             await remove_finalizer(self._api, _target(record), FINALIZER, finalizers=record.finalizers)
         except ApiError as error:

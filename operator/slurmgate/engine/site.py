@@ -6,15 +6,17 @@ from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
+from slurmgate.core.askers import Question, examiners, questions
 from slurmgate.core.conditions import set_conditions
-from slurmgate.core.health import Health, MappingHealth, cluster_conditions
-from slurmgate.core.outcomes import ClusterFacts, NotNow, Observation, Refused, Unavailable
+from slurmgate.core.health import LOGIN_REASONS, Health, MappingHealth, cluster_conditions
+from slurmgate.core.outcomes import ClusterFacts, NotNow, Observation, Refused, Seen, Source, Unavailable
 from slurmgate.core.reasons import Reason
 from slurmgate.engine.metered import ConnectionCounter, MeteredGateway
 from slurmgate.engine.ports import ClusterOutbox, ReferenceProblem, References
-from slurmgate.identity.mapping import NotMapped
+from slurmgate.identity.mapping import Mapping, NotMapped
 from slurmgate.identity.source import MappingFile
 from slurmgate.kube.content import Content, Kind
 from slurmgate.kube.watch import Followed, Unreadable
@@ -46,7 +48,7 @@ class Site:
         references: References,
         outbox: ClusterOutbox,
         metrics: Metrics,
-        wake: Callable[[], None],
+        use: Callable[["Site"], None],
         clock: Callable[[], datetime],
     ) -> None:
         self.spec: SlurmClusterSpec = cluster.spec
@@ -55,18 +57,24 @@ class Site:
         self._references = references
         self._outbox = outbox
         self._metrics = metrics
-        self._wake = wake
+        self._use = partial(use, self)
         self._clock = clock
         self._status = cluster.status
         self._health = Health()
         self._mapping = MappingFile(self._read_key)
         self._runner = self._new_runner(cluster.spec.ssh.known_hosts.inline or "")
         self._news = asyncio.Event()
+        self._shut_out: set[str] = set()
+        self._host_keys_read = False
 
     @property
     def name(self) -> str:
         """The SlurmCluster's name."""
         return self._cluster.metadata.name
+
+    def is_of(self, cluster: SlurmCluster) -> bool:
+        """Whether this is the site of that very resource, in any version of its spec."""
+        return self._cluster.metadata.uid == cluster.metadata.uid
 
     def describes(self, cluster: SlurmCluster) -> bool:
         """Whether this is the site of that very resource, in that very version of its spec."""
@@ -96,25 +104,39 @@ class Site:
             case identity:
                 return identity.user
 
-    def askers(self, users: Collection[str]) -> list[tuple[str, frozenset[str]]]:
-        """Who has to ask Slurm to hear of the jobs of all these users: (asker, users whose jobs the answer covers)."""
+    def questions(self, users: Collection[str]) -> list[Question]:
+        """How to hear of the jobs of all these users. Jobs are taken to be hidden until the cluster has said otherwise."""
         service = self.spec.ssh.service_user
-        if service:
-            return [(service.name, frozenset(users))]
-        if self._health.facts and not self._health.facts.hides_jobs:
-            return [(min(users), frozenset(users))] if users else []
-        return [(user, frozenset({user})) for user in sorted(users)]
+        return questions(
+            users,
+            service_user=service.name if service else None,
+            hides_jobs=self._health.facts is None or self._health.facts.hides_jobs,
+            shut_out=self._shut_out,
+        )
 
-    def note(self, source: str, answer: Observation) -> None:
+    def note(self, asker: str, answer: Observation) -> None:
         """What a look at the queue or the accounting said about the cluster itself."""
+        self._note_login(asker, answer)
         if isinstance(answer, Unavailable):
-            _log.warning("%s did not answer: %s", source, answer.message, extra={"cluster": self.name})
+            _log.warning("The cluster did not answer %s: %s", asker, answer.message, extra={"cluster": self.name})
             self._news.set()  # find out at once what is wrong
+        if isinstance(answer, Unavailable) and answer.reason is Reason.ACCOUNTING_UNAVAILABLE:
+            self._now(replace(self._health, accounting=answer))
+        elif isinstance(answer, Seen) and answer.source is Source.ACCOUNTING and self._health.accounting:
+            self._now(replace(self._health, accounting=None))
+
+    def _note_login(self, user: str, answer: object) -> None:
+        if isinstance(answer, Unavailable) and answer.reason in LOGIN_REASONS:
+            self._shut_out.add(user)
+        else:
+            self._shut_out.discard(user)
 
     # What keeps it up to date ------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Follow mapping and host keys and look after the cluster's health, until cancelled."""
+        if self.spec.ssh.known_hosts.inline is not None:
+            self._host_keys_read = True
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow_mapping(), name=f"{self.name}-mapping")
@@ -132,19 +154,11 @@ class Site:
                 text = _text(version, kind, name or "", source.key)
                 if isinstance(text, Unreadable):
                     self._now(replace(self._health, mapping=MappingHealth(unreadable=text.message)))
-                    continue
-                changed = self._mapping.load(text, inline_keys=inline_keys)
-                for user in changed:
-                    await self._runner.forget(user)
-                mapping = self._mapping.mapping
-                self._now(
-                    replace(
-                        self._health,
-                        mapping=MappingHealth(len(mapping.entries), tuple(str(problem) for problem in mapping.problems)),
-                    )
-                )
-                self._wake()
-                self._news.set()
+                else:
+                    for user in self._mapping.load(text, inline_keys=inline_keys):
+                        await self._runner.forget(user)
+                    self._now(replace(self._health, mapping=_mapping_health(self._mapping.mapping)))
+                self._changed()
 
     async def _follow_known_hosts(self, source: KnownHosts) -> None:
         reference = source.config_map_key_ref or source.secret_key_ref
@@ -157,18 +171,22 @@ class Site:
                 problem = text.message if isinstance(text, Unreadable) else ""
                 before, self._runner = self._runner, self._new_runner("" if isinstance(text, Unreadable) else text)
                 self._now(replace(self._health, configuration=problem))
-                self._wake()
-                self._news.set()
+                self._host_keys_read = True
+                self._changed()
                 await before.close()
 
+    def _changed(self) -> None:
+        """What the cluster is used with has been read (again): once all of it was, use it."""
+        self._shut_out.clear()
+        self._news.set()
+        if self._health.mapping is not None and self._host_keys_read:
+            self._use()
+
     async def _look_after(self) -> None:
+        await self._news.wait()  # nobody can log in before the mapping is read
         while True:
             self._news.clear()
-            user = self._examiner()
-            if user is not None:
-                answer = await self._gateway.describe(user)
-                self._now(self._health.told(answer))
-                self._metrics.cluster_up.labels(self.name).set(isinstance(answer, ClusterFacts))
+            await self._examine()
             healthy = isinstance(self._health.answer, ClusterFacts)
             try:
                 async with asyncio.timeout(HEALTHY_SECONDS if healthy else ILL_SECONDS):
@@ -177,15 +195,26 @@ class Site:
                 continue
             await asyncio.sleep(1)  # news come in bursts
 
-    def _examiner(self) -> str | None:
+    async def _examine(self) -> None:
+        """Ask the cluster how it is, as the first who can log in."""
         service = self.spec.ssh.service_user
-        if service:
-            return service.name
-        return next((entry.mapped_user for entry in self._mapping.mapping.entries), None)
+        mapped = [entry.mapped_user for entry in self._mapping.mapping.entries]
+        answer: ClusterFacts | Unavailable | None = None
+        for user in (service.name,) if service else examiners(mapped, shut_out=self._shut_out):
+            answer = await self._gateway.describe(user)
+            self._note_login(user, answer)
+            if isinstance(answer, ClusterFacts) or answer.reason not in LOGIN_REASONS:
+                break
+        if answer is None:
+            return
+        self._now(self._health.told(answer))
+        self._metrics.cluster_up.labels(self.name).set(isinstance(answer, ClusterFacts))
 
     def _now(self, health: Health) -> None:
-        """Remember the health, and show it if it says anything new."""
+        """Remember the health, and show it if it says anything new. Until the cluster was asked, what it said last stands."""
         self._health = health
+        if not health.tells:
+            return
         facts, mapping = health.facts, health.mapping
         status = self._status.model_copy(
             update={
@@ -239,6 +268,13 @@ class Site:
             raise KeyUnavailable(str(problem)) from None
 
 
+def _mapping_health(mapping: Mapping) -> MappingHealth:
+    problems = tuple(str(problem) for problem in mapping.problems)
+    if not mapping.readable and not mapping.entries:
+        return MappingHealth(unreadable="; ".join(problems))
+    return MappingHealth(len(mapping.entries), problems)
+
+
 def _text(version: Followed, kind: Kind, name: str, key: str) -> str | Unreadable:
     match version:
         case Content() if key in version.data:
@@ -254,5 +290,5 @@ def _text(version: Followed, kind: Kind, name: str, key: str) -> str | Unreadabl
 class SiteFactory(Protocol):
     """Opens sites."""
 
-    def __call__(self, cluster: SlurmCluster, *, wake: Callable[[], None]) -> Site:
-        """A site of this cluster; `wake` is called when what waits for it should be looked at again."""
+    def __call__(self, cluster: SlurmCluster, *, use: Callable[[Site], None]) -> Site:
+        """A site of this cluster; `use` is called with it when it can be used, and whenever that should be tried again."""

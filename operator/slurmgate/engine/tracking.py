@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from slurmgate.core import lifecycle
+from slurmgate.core.health import LOGIN_REASONS
 from slurmgate.core.lifecycle import Decision
 from slurmgate.core.outcomes import Unavailable
 from slurmgate.core.record import Record, Stage
@@ -41,12 +42,17 @@ class Tracker:
 
     async def _look(self, site: Site) -> None:
         records = self._known()  # before asking: what is submitted meanwhile is not in this answer
-        for asker, users in site.askers({record.user for record in records}):
-            asked = [record for record in records if record.user in users]
-            answer = await site.gateway.observe(asker, users)
-            site.note("squeue", answer)
+        for question in site.questions({record.user for record in records}):
+            for asker in question.askers:
+                answer = await site.gateway.observe(asker, question.users)
+                site.note(asker, answer)
+                if not (isinstance(answer, Unavailable) and answer.reason in LOGIN_REASONS):
+                    break  # only who cannot log in at all is replaced by somebody else
+            else:
+                continue
             if isinstance(answer, Unavailable):
                 continue  # says nothing about any job
+            asked = [record for record in records if record.user in question.users]
             self._tell(asked, partial(lifecycle.queue_seen, seen=answer))
             await self._account(site, asker, {record.token for record in asked})
 
@@ -58,7 +64,7 @@ class Tracker:
             self._tell(unread, lifecycle.without_accounting)
             return
         answer = await site.gateway.account(asker, _ids(unread))
-        site.note("sacct", answer)
+        site.note(asker, answer)
         self._tell(unread, partial(lifecycle.accounting_seen, seen=answer))
 
     def _tell(self, records: Iterable[Record], decide: Callable[..., Decision]) -> None:

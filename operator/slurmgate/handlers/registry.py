@@ -27,6 +27,6 @@ def registry(intake: Intake, login: Login) -> kopf.OperatorRegistry:
 
     @kopf.on.event(GROUP, VERSION, SlurmCluster.PLURAL, registry=handlers)
     async def cluster(event: kopf.RawEvent, **_: object) -> None:
-        await intake.cluster(event["type"], event["object"])
+        intake.cluster(event["type"], event["object"])
 
     return handlers

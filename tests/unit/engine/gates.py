@@ -22,6 +22,10 @@ class Gates:
     def open(self, place: str) -> None:
         self._closed.pop(place).set()
 
+    def release_others(self, place: str) -> asyncio.Event:
+        """Whoever waits here goes on waiting, until the answer is set; others pass."""
+        return self._closed.pop(place)
+
     async def reached(self, place: str) -> None:
         """Returns when somebody waits here."""
         async with asyncio.timeout(600):

@@ -29,7 +29,7 @@ from slurmgate.slurm.gateway import Package
 from tests.unit.core.build import REFUSED, SACCT_DOWN, SQUEUE_DOWN, UNCERTAIN, UNREACHABLE, at
 from tests.unit.engine.gates import Gates
 
-WAITS, RUNS, MIN_JOB_AGE, LAG = 3.0, 20.0, 300.0, 2.0
+WAITS, RUNS, MIN_JOB_AGE, LAG = 3.0, 100.0, 300.0, 2.0
 
 Sbatch = Literal["answers", "answer is lost", "is not run", "refuses", "answer is lost, is not run"]
 

@@ -262,6 +262,10 @@ class World:
         self.api.worker = None
         self.api._wishes.clear()
 
+    @property
+    def time(self) -> float:
+        return asyncio.get_running_loop().time()
+
     async def settle(self, *, seconds: float = 2000) -> None:
         """Let time pass."""
         await asyncio.sleep(seconds)

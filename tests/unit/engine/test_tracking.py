@@ -1,0 +1,97 @@
+"""The tracker: one look for all jobs, and nothing concluded from silence."""
+
+import pytest
+
+from slurmgate.resources.submission import Phase
+from tests.unit.core.build import TOKEN, Draft
+from tests.unit.engine.slurm import RUNS
+from tests.unit.engine.world import World
+
+
+async def running(world: World) -> None:
+    world.api.create(Draft())
+    await world.settle(seconds=20)
+    slurm = world.object().status.slurm
+    assert slurm
+    assert slurm.state == "RUNNING"
+
+
+async def test_nobody_is_asked_while_there_is_no_job(world: World) -> None:
+    await world.settle(seconds=600)
+    assert not world.gates.passed
+
+
+async def test_a_cluster_that_is_silent_for_a_day_changes_no_phase(world: World) -> None:
+    await running(world)
+    written = len(world.object().statuses)
+    world.slurm.reachable = False
+    await world.settle(seconds=24 * 3600)
+    assert world.object().status.phase is Phase.SUBMITTED
+    assert len(world.object().statuses) == written
+    assert "squeue" in world.site.ill
+    world.slurm.reachable = True
+    await world.settle(seconds=20)
+    assert world.object().status.phase is Phase.DONE
+
+
+async def test_accounting_that_is_silent_loses_no_end_that_squeue_has_not_shown(world: World) -> None:
+    await running(world)
+    world.slurm.reachable = world.slurm.accounting_answers = False
+    await world.settle(seconds=24 * 3600)
+    world.slurm.reachable = True
+    await world.settle(seconds=3600)
+    assert world.object().status.phase is Phase.SUBMITTED
+    assert "sacct" in world.site.ill
+    world.slurm.accounting_answers = True
+    await world.settle(seconds=20)
+    assert world.object().status.phase is Phase.DONE
+
+
+async def test_accounting_is_asked_only_for_what_left_the_queue(world: World) -> None:
+    await running(world)
+    assert not world.gates.passed["account"]
+    await world.settle(seconds=RUNS + 20)
+    assert 1 <= world.gates.passed["account"] <= 3
+
+
+async def test_where_no_accounting_is_kept_squeue_has_the_last_word(world: World) -> None:
+    world.site.keeps_accounting = False
+    await running(world)
+    await world.settle(seconds=RUNS + 20)
+    assert world.object().status.phase is Phase.DONE
+    assert not world.gates.passed["account"]
+
+
+@pytest.mark.parametrize("place", ["observe", "account"])
+async def test_a_look_that_fails_in_a_way_nobody_foresaw_is_not_the_last(
+    world: World, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await running(world)
+    world.gates.fail(place, lambda: RuntimeError("a mistake of ours"))
+    await world.settle(seconds=RUNS + 60)
+    assert "a mistake of ours" in caplog.text
+    assert world.object().status.phase is Phase.DONE
+
+
+async def test_a_slow_look_does_not_hold_up_what_people_want(world: World) -> None:
+    await running(world)
+    world.gates.close("observe")
+    await world.gates.reached("observe")
+    world.api.edit(TOKEN, Draft.cancelled)
+    await world.settle(seconds=5)
+    assert world.slurm.jobs[0].cancelled is not None
+    world.gates.open("observe")
+
+
+async def test_a_job_submitted_while_slurm_was_being_asked_is_not_taken_for_lost(world: World) -> None:
+    world.api.create(Draft())
+    await world.settle(seconds=4)
+    world.gates.close("observe")
+    await world.gates.reached("observe")
+    other = Draft().with_metadata(name="other", uid="00000002-0000-4000-8000-000000000000")
+    world.api.create(other)
+    await world.settle(seconds=10)
+    world.gates.open("observe")
+    await world.settle()
+    assert {stored.status.phase for stored in world.api.objects.values()} == {Phase.DONE}
+    assert len(world.slurm.jobs) == 2
