@@ -294,7 +294,7 @@ async def test_the_environment_has_more_in_it_and_nothing_else(site: Site) -> No
         found.append(dict(line.split("=", 1) for line in lines))
     plain, wrapped = found
     own = {"SLURM_JOB_ID", "SLURM_JOBID", "SLURM_TASK_PID", "SLURM_SUBMIT_DIR", "PWD", "SLURM_TOPOLOGY_ADDR", "SLURM_NODELIST"}
-    own |= {"SLURM_JOB_NODELIST", "SLURMD_NODENAME", "SLURM_JOB_START_TIME", "SLURM_JOB_END_TIME", "LINES", "COLUMNS"}
+    own |= {"SLURM_JOB_NODELIST", "SLURMD_NODENAME", "SLURM_JOB_START_TIME", "SLURM_JOB_END_TIME", "LINES", "COLUMNS", "_"}
     assert {name: value for name, value in plain.items() if wrapped.get(name) != value and name not in own} == {}
     more = set(wrapped) - set(plain)
     assert {"SLURM_STEP_ID", "SLURM_NTASKS", "SRUN_CPUS_PER_TASK"} <= more

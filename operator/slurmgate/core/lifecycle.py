@@ -286,17 +286,20 @@ def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decisi
                     ),
                 }
             )
-            message = f"Submitting as {outcome.user}."
+            standing = Standing(Reason.SUBMITTING, f"Submitting as {outcome.user}.")
+            again = record.stage is Stage.ACCEPTED and record.tries > 0
+            if again:  # why it could not be sent is still what has to be known, and pauses go on growing
+                standing = record.standing
             return _stand(
                 record,
                 now,
-                Reason.SUBMITTING,
-                message,
+                standing.reason,
+                standing.message,
                 stage=Stage.ACCEPTED,
                 status=status,
                 finalizers=record.finalizers if record.finalized else (*record.finalizers, FINALIZER),
                 held=outcome.held,
-                tries=0,
+                tries=record.tries if again else 0,
                 not_before=None,
             )
 

@@ -18,6 +18,8 @@ class Staged:
 
     directory: str
     """Absolute working directory, symbolic links resolved."""
+    attempt: int = 1
+    """Number of the attempt that may come next."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,7 +203,7 @@ class ClusterWorker:
             return
         if not self._change(record.token, Stage.ACCEPTED, lifecycle.sending):
             return
-        outcome = await site.gateway.submit(record.user, record.token, staged.directory)
+        outcome = await site.gateway.submit(record.user, record.token, staged.directory, staged.attempt)
         if isinstance(outcome, Submitted):
             outcome = replace(outcome, directory=staged.directory)
             self._metrics.submit_seconds.labels(self.name).observe((self._clock() - started).total_seconds())

@@ -42,9 +42,9 @@ class MeteredGateway:
         """See Gateway."""
         return await self._timed("stage", self._gateway.stage(user, package))
 
-    async def submit(self, user: str, token: str, directory: str) -> SubmitOutcome:
+    async def submit(self, user: str, token: str, directory: str, attempt: int = 1) -> SubmitOutcome:
         """See Gateway."""
-        return await self._timed("submit", self._gateway.submit(user, token, directory))
+        return await self._timed("submit", self._gateway.submit(user, token, directory, attempt))
 
     async def find(self, user: str, token: str, directory: str) -> FindOutcome:
         """See Gateway."""

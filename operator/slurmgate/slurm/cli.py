@@ -32,7 +32,7 @@ from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import MAX_SCRIPT_BYTES
 from slurmgate.slurm import records, staging, verdicts
 from slurmgate.slurm.gateway import Package
-from slurmgate.slurm.login import TRANSFER_SECONDS, LoginNode, NoAnswer, Runner
+from slurmgate.slurm.login import KILLED, TIMED_OUT, TRANSFER_SECONDS, LoginNode, NoAnswer, Runner
 from slurmgate.slurm.remote import Answer
 
 WRITE_DOWN_SECONDS: Final = 15
@@ -101,12 +101,12 @@ class CliGateway:
             return answer.not_now()
         if trouble := answer.words("trouble"):
             return verdicts.refusal(trouble, reason=Reason.DIRECTORY_NOT_WRITABLE)
-        return Staged(answer.get("directory"))
+        return Staged(answer.get("directory"), attempt=(answer.number("attempts") or 0) + 1)
 
-    async def submit(self, user: str, token: str, directory: str) -> SubmitOutcome:
+    async def submit(self, user: str, token: str, directory: str, attempt: int = 1) -> SubmitOutcome:
         """Mark the staged package as sent, atomically, and run sbatch."""
-        seconds = str(self._seconds)
-        answer = await self._login.tell(user, "submit", token, directory, seconds, seconds=self._seconds + WRITE_DOWN_SECONDS)
+        lines = (token, directory, str(attempt), str(self._seconds))
+        answer = await self._login.tell(user, "submit", *lines, seconds=self._seconds + WRITE_DOWN_SECONDS)
         if isinstance(answer, NoAnswer):
             return answer.not_now() if answer.not_run else Uncertain(answer.message)
         if trouble := answer.words("trouble"):
@@ -141,18 +141,28 @@ class CliGateway:
                     pass  # the marker is to be seen, so nothing was sent
                 case Unavailable(_, message):
                     return Uncertain(message)
-        return NeverSent() if sure else self._after(marker, accounted=accounted)
+        doubt = None if sure else self._doubt(marker, accounted=accounted)
+        return doubt or await self._close(user, token, directory, marker)
 
-    def _after(self, marker: Answer, *, accounted: bool) -> FindOutcome:
-        """An attempt that Slurm knows nothing of: over, or perhaps not yet."""
+    def _doubt(self, marker: Answer, *, accounted: bool) -> Refused | Uncertain | None:
+        """What still speaks against a new attempt after one of which Slurm knows nothing."""
         age = _age(marker)
         if age is None or age < self._seconds + SETTLE_SECONDS:
             return Uncertain("sbatch may still be under way; squeue and sacct do not know the job (yet)")
         if not accounted and age > MIN_JOB_AGE_SECONDS:
             return Uncertain("sbatch's answer is lost, squeue does not know the job (any more), and there is no accounting")
-        words = marker.words("err")
-        refusal = verdicts.refusal(words, reason=Reason.SUBMIT_REJECTED)
-        return refusal if words and isinstance(refusal, Refused) else NeverSent()
+        status, words = marker.number("rc"), marker.words("err")
+        if words and status is not None and status not in TIMED_OUT and status < KILLED:
+            refusal = verdicts.refusal(words, reason=Reason.SUBMIT_REJECTED)
+            return refusal if isinstance(refusal, Refused) else None
+        return None
+
+    async def _close(self, user: str, token: str, directory: str, marker: Answer) -> NeverSent | Uncertain:
+        """Shut the door behind what may still be on its way, and only then say that nothing was sent."""
+        answer = await self._login.tell(user, "close", token, directory, marker.get("attempt"))
+        if isinstance(answer, NoAnswer):
+            return Uncertain(answer.message)
+        return NeverSent() if answer.get("closed") == "yes" else Uncertain("another attempt has begun meanwhile")
 
     async def tidy(self, user: str, token: str, directory: str) -> ControlOutcome:
         """Remove the script and the files that only the run needed; the marker stays."""

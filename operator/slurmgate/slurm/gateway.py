@@ -59,16 +59,18 @@ class Gateway(Protocol):
     async def stage(self, user: str, package: Package) -> StageOutcome:
         """Put the package into its directory. Harmless to repeat."""
 
-    async def submit(self, user: str, token: str, directory: str) -> SubmitOutcome:
+    async def submit(self, user: str, token: str, directory: str, attempt: int = 1) -> SubmitOutcome:
         """Mark the staged package as sent, atomically, and run sbatch.
 
-        `directory` is what `stage` answered. Where the marker is there already nothing is run and the outcome is Uncertain.
+        `directory` and `attempt` are what `stage` answered. Where the marker is there already nothing is run and the outcome
+        is Uncertain.
         """
 
     async def find(self, user: str, token: str, directory: str) -> FindOutcome:
         """Look a submission up: marker, then squeue, then sacct.
 
-        `NeverSent` only if all were asked and a new attempt is safe; `directory` may be as it was given to `stage`.
+        `NeverSent` only if all were asked and a command that is still on its way cannot submit any more; `directory` may be
+        as it was given to `stage`.
         """
 
     async def observe(self, user: str, users: Collection[str] | None) -> Observation:

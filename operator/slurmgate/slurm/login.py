@@ -20,7 +20,10 @@ _REASONS = {
     Cause.AUTHENTICATION_FAILED: Reason.AUTHENTICATION_FAILED,
     Cause.KEY_UNAVAILABLE: Reason.KEY_UNAVAILABLE,
 }
-_TIMED_OUT = {124, 137}
+TIMED_OUT: Final = {124, 137}
+"""Exit statuses of timeout(1)."""
+KILLED: Final = 128
+"""Exit statuses from here on are signals."""
 
 
 class Runner(Protocol):
@@ -99,7 +102,7 @@ class LoginNode:
 
 
 def _unended(outcome: Ran, seconds: int) -> str:
-    if outcome.exit_status in _TIMED_OUT:
+    if outcome.exit_status in TIMED_OUT:
         return f"the command did not end within {seconds} s"
     words = verdicts.shortened(outcome.stderr.decode("utf-8", "replace"))
     return f"the command did not come to its end (exit status {outcome.exit_status}): {words}"

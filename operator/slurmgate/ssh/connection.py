@@ -78,8 +78,6 @@ class Connection(asyncssh.SSHClient):
                 )
         except Exception as error:  # noqa: BLE001 - asyncssh passes on whatever the server's bytes made it raise
             return self._explain(error, key, trusted)
-        if self.state is State.BROKEN:
-            return DidNotRun(Cause.UNREACHABLE, f"{self._host} ended the connection after the log-in")
         self.state = State.READY
         self._old = asyncio.get_running_loop().call_later(self._endpoint.max_age, self.drain)
         self._rest()

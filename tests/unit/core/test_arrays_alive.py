@@ -6,6 +6,7 @@ from slurmgate.core.record import Stage, Step
 from slurmgate.resources.submission import ArrayStatus
 from tests.unit.core.build import Life, admission, pending, record_of, row
 
+
 def array() -> Life:
     return Life().known(array="0-3")
 

@@ -160,7 +160,9 @@ def test_messages_of_what_is_true_anyway_are_empty() -> None:
 
 def test_conditions_of_others_are_not_kept() -> None:
     """The status is the operator's alone: what is not derived from the record would stay for ever."""
-    foreign = Condition(type="Foreign", status="True", reason="X", message="", last_transition_time=at(0), observed_generation=1)
+    foreign = Condition(
+        type="Foreign", status="True", reason="X", message="", last_transition_time=at(0), observed_generation=1
+    )
     assert not set_conditions([foreign], [], generation=1, now=at(1))
 
 

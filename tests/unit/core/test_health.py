@@ -8,7 +8,15 @@ from slurmgate.core.reasons import Reason
 
 GOOD = MappingHealth(usable=2)
 FACTS = ClusterFacts(slurm_version="22.05.8", cluster_name="valhalla", hides_jobs=False, accounting=True, partitions=())
-DOORS = ("MappingValid", "Reachable", "HostKeyVerified", "Authenticated", "ControllerUp", "AccountingAvailable", "VersionSupported")
+DOORS = (
+    "MappingValid",
+    "Reachable",
+    "HostKeyVerified",
+    "Authenticated",
+    "ControllerUp",
+    "AccountingAvailable",
+    "VersionSupported",
+)
 
 
 def facts(*, version: str = "22.05.8", accounting: bool = True) -> ClusterFacts:

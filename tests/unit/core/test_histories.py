@@ -135,19 +135,22 @@ class History:
         match step:
             case None:
                 return
-            case Step.ADMIT:
-                accepted = admission(array=ARRAY if self.array else None, held=life.record.wishes.suspend)
-                (outcome,) = random.choices([accepted, REFUSED, UNREACHABLE], weights=[8, 1, 2])
-                self.was_refused |= outcome is REFUSED
-                life.admit(outcome)
-            case Step.SUBMIT:
-                self._submit()
+            case Step.ADMIT | Step.SUBMIT:
+                self._admit()
+                if life.stage is Stage.ACCEPTED and random.random() < 0.8:  # or the operator is stopped in between
+                    self._submit()
             case Step.FIND:
                 self._find()
             case Step.LET_GO:
                 life.let_go()
             case _:
                 life.control(step, random.choice([None, UNREACHABLE, Refused(Reason.COMMAND_FAILED, "no")]))
+
+    def _admit(self) -> None:
+        accepted = admission(array=ARRAY if self.array else None, held=self.life.record.wishes.suspend)
+        (outcome,) = self.random.choices([accepted, REFUSED, UNREACHABLE], weights=[8, 1, 2])
+        self.was_refused |= outcome is REFUSED
+        self.life.admit(outcome)
 
     def _submit(self) -> None:
         assert not self.may_have_been_sent, "sbatch is run again although nobody knows what came of the last time"

@@ -106,7 +106,7 @@ def unmapped() -> Life:
 
 def cluster_comes_back() -> Life:
     life = Life().admit(UNREACHABLE).wait(10).admit(UNREACHABLE).wait(10)
-    return life.admit().submit(UNREACHABLE).wait(10).submit()
+    return life.admit().submit(UNREACHABLE).wait(10).admit().submit()
 
 
 def lost_answer() -> Life:
@@ -170,7 +170,11 @@ def there_is_no_accounting_and_the_job_was_purged_unseen() -> Life:
 
 def its_id_belongs_to_another_job_now() -> Life:
     life = ran().wait(400)
-    for foreign in (row("RUNNING", token=OTHER_TOKEN), row("FAILED", user="mario", token=None), row("FAILED", token=OTHER_TOKEN)):
+    for foreign in (
+        row("RUNNING", token=OTHER_TOKEN),
+        row("FAILED", user="mario", token=None),
+        row("FAILED", token=OTHER_TOKEN),
+    ):
         life.queue(foreign).account(record_of("TIMEOUT", token=OTHER_TOKEN))
     return life.account(record_of("COMPLETED"), record_of("FAILED", token=OTHER_TOKEN))
 
@@ -277,9 +281,7 @@ STORIES = {
         [*RAN, ("Submitted", "PENDING", "Requeued"), RUNNING, ("Aborted", "NODE_FAIL", "NodeFail")],
         ["Running", "!Requeued", "Running", "!NodeFail"],
     ),
-    "purged before it was seen": Story(
-        purged_before_it_was_seen, [*BEGUN, ("Done", "COMPLETED", "Completed")], ["Completed"]
-    ),
+    "purged before it was seen": Story(purged_before_it_was_seen, [*BEGUN, ("Done", "COMPLETED", "Completed")], ["Completed"]),
     "accounting lags": Story(accounting_lags, [*RAN, ("Done", "COMPLETED", "Completed")], ["Running", "Completed"]),
     "accounting lags behind a purged job": Story(
         accounting_lags_behind_a_purged_job, [*RAN, ("Aborted", "FAILED", "JobFailed")], ["Running", "!JobFailed"]
@@ -288,7 +290,9 @@ STORIES = {
     "accounting is down and the job was purged unseen": Story(
         accounting_is_down_and_the_job_was_purged_unseen, RAN, ["Running"]
     ),
-    "there is no accounting": Story(there_is_no_accounting, [*RAN, ("Aborted", "FAILED", "JobFailed")], ["Running", "!JobFailed"]),
+    "there is no accounting": Story(
+        there_is_no_accounting, [*RAN, ("Aborted", "FAILED", "JobFailed")], ["Running", "!JobFailed"]
+    ),
     "there is no accounting and the job was purged unseen": Story(
         there_is_no_accounting_and_the_job_was_purged_unseen, RAN, ["Running"]
     ),

@@ -133,6 +133,33 @@ def test_pauses_grow_while_a_step_does_not_get_through_and_begin_anew_once_it_do
     assert (life.record.tries, life.record.not_before) == (0, None)
 
 
+def test_what_could_not_be_sent_is_admitted_again_and_still_says_why_it_waits() -> None:
+    life = Life().admit().submit(UNREACHABLE)
+    events, pauses = len(life.events), []
+    for _ in range(8):
+        assert life.record.not_before
+        pauses.append((life.record.not_before - life.now).total_seconds())
+        life.now = life.record.not_before
+        assert life.next_step is Step.SUBMIT
+        life.admit()
+        assert life.shows() == ("Created", None, "ClusterUnreachable")
+        life.submit(UNREACHABLE)
+    assert pauses[-1] > 100
+    assert len(life.events) == events
+    assert life.admit().submit().shows() == ("Submitted", "PENDING", "Submitted")
+
+
+def test_what_turns_out_not_to_be_allowed_any_more_is_not_sent_again() -> None:
+    life = Life().admit().submit(UNREACHABLE).wait(60).admit(Refused(Reason.USER_NOT_MAPPED, "spec.owner: has no entry"))
+    assert life.shows() == ("Rejected", None, "UserNotMapped")
+    assert life.next_step is Step.LET_GO
+
+
+def test_what_was_never_sent_is_submitting_again_once_that_is_known() -> None:
+    life = Life().admit().submit(UNCERTAIN).find(NEVER_SENT).admit()
+    assert life.shows() == ("Created", None, "Submitting")
+
+
 CONTROLS: dict[Step, tuple[Change, Reason, Step | None]] = {
     Step.CANCEL: (lambda life: life.cancel(), Reason.CANCELLING, None),
     Step.HOLD: (lambda life: life.suspend(), Reason.HELD, None),

@@ -7,7 +7,19 @@ import pytest
 from slurmgate.core.outcomes import Submitted
 from slurmgate.core.record import Stage, Step
 from slurmgate.resources.submission import ArrayStatus, JobSubmissionStatus, Phase, SlurmStatus
-from tests.unit.core.build import JOB, NEVER_SENT, REFUSED, UNCERTAIN, UNREACHABLE, Draft, Life, admission, pending, record_of, row
+from tests.unit.core.build import (
+    JOB,
+    NEVER_SENT,
+    REFUSED,
+    UNCERTAIN,
+    UNREACHABLE,
+    Draft,
+    Life,
+    admission,
+    pending,
+    record_of,
+    row,
+)
 
 PREPARING, ACCEPTED, UNKNOWN, KNOWN, ENDED, RELEASED = Stage
 
@@ -41,14 +53,28 @@ def test_what_a_new_operator_does(live: Callable[[], Life], stage: Stage, step: 
 
 PHASES = [None, *Phase]
 USERS = [None, "kirby"]
-JOBS = [None, SlurmStatus(), SlurmStatus(stdout_path="slurm-%j.out"), SlurmStatus(job_id=JOB), SlurmStatus(job_id=JOB, state="RUNNING")]
+JOBS = [
+    None,
+    SlurmStatus(),
+    SlurmStatus(stdout_path="slurm-%j.out"),
+    SlurmStatus(job_id=JOB),
+    SlurmStatus(job_id=JOB, state="RUNNING"),
+]
 FINALIZERS: list[list[str]] = [[], ["slurmgate.dev/slurm-job"], ["else.example/x"]]
-WISHES = [Draft(), Draft().cancelled(), Draft().suspended(), Draft().deleted(Life().now), Draft().orphaning().deleted(Life().now)]
+WISHES = [
+    Draft(),
+    Draft().cancelled(),
+    Draft().suspended(),
+    Draft().deleted(Life().now),
+    Draft().orphaning().deleted(Life().now),
+]
 
 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("user", USERS)
-def test_no_written_status_leads_to_sbatch_without_a_look_up_once_there_is_a_user(phase: Phase | None, user: str | None) -> None:
+def test_no_written_status_leads_to_sbatch_without_a_look_up_once_there_is_a_user(
+    phase: Phase | None, user: str | None
+) -> None:
     for slurm in JOBS:
         for finalizers in FINALIZERS:
             for wish in WISHES:

@@ -14,7 +14,6 @@ PREPARING, ACCEPTED, UNKNOWN, KNOWN, ENDED, RELEASED = Stage
 LONG_AGO = DELETION_DEADLINE + timedelta(minutes=1)
 
 
-
 def life_at(stage: Stage) -> Life:
     match stage:
         case Stage.PREPARING:

@@ -117,7 +117,11 @@ SUMMARIES = {
     "one that waits for nothing in particular": ([pending("None")], Reason.QUEUED, "Slurm: PENDING"),
     "one that waits to be released": ([pending("JobHeldUser")], Reason.HELD, "Slurm: PENDING (JobHeldUser)"),
     "one that waits again": ([pending("BeginTime", restarts=1)], Reason.REQUEUED, "Slurm: PENDING (BeginTime)"),
-    "one that waits again, for nodes": ([pending("Resources", restarts=1)], Reason.QUEUED_RESOURCES, "Slurm: PENDING (Resources)"),
+    "one that waits again, for nodes": (
+        [pending("Resources", restarts=1)],
+        Reason.QUEUED_RESOURCES,
+        "Slurm: PENDING (Resources)",
+    ),
     "one that waits again, held": (
         [pending("job requeued in held state", restarts=1)],
         Reason.HELD,

@@ -18,17 +18,27 @@ from tests.unit.engine.world import CLUSTER, FakeSite, World, now
 class OpenSite(FakeSite):
     """A site that remembers which cluster it is, and whether it runs."""
 
-    def __init__(self, world: World, cluster: SlurmCluster) -> None:
+    def __init__(self, world: World, cluster: SlurmCluster, use: Callable[[Site], None]) -> None:
         super().__init__(world.slurm)
         self.cluster = cluster
         self.runs = False
+        self._use = use
+
+    @property
+    def name(self) -> str:
+        return self.cluster.metadata.name
+
+    def is_of(self, cluster: SlurmCluster) -> bool:
+        return self.cluster.metadata.uid == cluster.metadata.uid
 
     def describes(self, cluster: SlurmCluster) -> bool:
-        return self.cluster.metadata.uid == cluster.metadata.uid and self.cluster.metadata.generation == cluster.metadata.generation
+        return self.is_of(cluster) and self.cluster.metadata.generation == cluster.metadata.generation
 
     async def run(self) -> None:
         self.runs = True
         try:
+            await asyncio.sleep(0.5)  # the mapping is read
+            self._use(cast("Site", self))
             await asyncio.Event().wait()
         finally:
             self.runs = False
@@ -40,15 +50,13 @@ class Operator:
     def __init__(self, world: World) -> None:
         self.world = world
         self.sites: list[OpenSite] = []
-        self.intake = Intake(
-            sites=self._open, outbox=world.api, references=world.references, metrics=world.metrics, clock=now
-        )
+        self.intake = Intake(sites=self._open, outbox=world.api, references=world.references, metrics=world.metrics, clock=now)
 
-    def _open(self, cluster: SlurmCluster, *, wake: Callable[[], None]) -> Site:
-        self.sites.append(OpenSite(self.world, cluster))
+    def _open(self, cluster: SlurmCluster, *, use: Callable[[Site], None]) -> Site:
+        self.sites.append(OpenSite(self.world, cluster, use))
         return cast("Site", self.sites[-1])
 
-    async def hears_of_cluster(self, kind: str | None = None, **metadata: Any) -> None:
+    def hears_of_cluster(self, kind: str | None = None, **metadata: Any) -> None:
         body = {
             "metadata": {
                 "name": "valhalla",
@@ -60,7 +68,7 @@ class Operator:
             },
             "spec": CLUSTER.wire(),
         }
-        await self.intake.cluster(kind, body)
+        self.intake.cluster(kind, body)
 
     def hears_of(self, draft: Draft, kind: str | None = None) -> None:
         if kind != "DELETED":
@@ -80,21 +88,21 @@ async def test_a_submission_waits_for_its_cluster(operator: Operator) -> None:
     await asyncio.sleep(60)
     assert operator.world.object().status.phase is Phase.CREATED
     assert told(event for _, event in operator.world.api.events) == [("Warning", Reason.CLUSTER_NOT_FOUND)]
-    await operator.hears_of_cluster()
+    operator.hears_of_cluster()
     await asyncio.sleep(60)
     assert len(operator.world.slurm.jobs) == 1
 
 
 async def test_a_cluster_waits_for_its_submissions(operator: Operator) -> None:
-    await operator.hears_of_cluster()
+    operator.hears_of_cluster()
     operator.hears_of(Draft())
     await asyncio.sleep(60)
     assert len(operator.world.slurm.jobs) == 1
 
 
 async def test_our_own_status_come_back_opens_no_other_site(operator: Operator) -> None:
-    await operator.hears_of_cluster()
-    await operator.hears_of_cluster("MODIFIED", resourceVersion="2")
+    operator.hears_of_cluster()
+    operator.hears_of_cluster("MODIFIED", resourceVersion="2")
     assert len(operator.sites) == 1
 
 
@@ -106,30 +114,30 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 async def test_a_cluster_that_changed_gets_another_site(operator: Operator, change: dict[str, Any]) -> None:
-    await operator.hears_of_cluster()
+    operator.hears_of_cluster()
     await asyncio.sleep(1)
-    await operator.hears_of_cluster("MODIFIED", **change)
+    operator.hears_of_cluster("MODIFIED", **change)
     await asyncio.sleep(1)
     assert [site.runs for site in operator.sites] == [False, True]
 
 
 @pytest.mark.parametrize("kind", ["DELETED", "MODIFIED"])
 async def test_a_cluster_that_goes_closes_its_site_and_ends_no_job(operator: Operator, kind: str) -> None:
-    await operator.hears_of_cluster()
+    operator.hears_of_cluster()
     operator.hears_of(Draft())
     await asyncio.sleep(30)
     going = {} if kind == "DELETED" else {"deletionTimestamp": "2026-11-22T12:10:00Z"}
-    await operator.hears_of_cluster(kind, **going)
+    operator.hears_of_cluster(kind, **going)
     await asyncio.sleep(3600)
     assert not operator.sites[0].runs
     assert operator.world.object().status.phase is Phase.SUBMITTED
-    await operator.hears_of_cluster(uid="cluster-2")
+    operator.hears_of_cluster(uid="cluster-2")
     await asyncio.sleep(3600)
     assert operator.world.object().status.phase is Phase.DONE
 
 
 async def test_what_cannot_be_read_is_rejected_and_the_others_are_served(operator: Operator) -> None:
-    await operator.hears_of_cluster()
+    operator.hears_of_cluster()
     bad = Draft().with_spec(files=[{"name": "x", "inlineBase64": "abc"}])
     operator.hears_of(bad)
     operator.hears_of(Draft().with_metadata(name="other", uid="00000002-0000-4000-8000-000000000000"))
@@ -143,7 +151,7 @@ async def test_what_cannot_be_read_is_rejected_and_the_others_are_served(operato
 
 
 async def test_what_is_gone_is_forgotten(operator: Operator) -> None:
-    await operator.hears_of_cluster()
+    operator.hears_of_cluster()
     operator.hears_of(Draft().with_spec(script={"configMapKeyRef": {"name": "nothing", "key": "there"}}))
     await asyncio.sleep(10)
     operator.hears_of(Draft(), "DELETED")
@@ -153,7 +161,7 @@ async def test_what_is_gone_is_forgotten(operator: Operator) -> None:
 
 
 async def test_clusters_do_not_wait_for_each_other(operator: Operator) -> None:
-    await operator.hears_of_cluster()
+    operator.hears_of_cluster()
     elsewhere = Draft().with_metadata(name="elsewhere", uid="00000003-0000-4000-8000-000000000000")
     operator.hears_of(elsewhere.with_spec(clusterRef={"name": "niflheim"}))
     operator.hears_of(Draft())
@@ -162,7 +170,7 @@ async def test_clusters_do_not_wait_for_each_other(operator: Operator) -> None:
 
 
 async def test_the_end_waits_for_what_is_under_way_but_not_for_ever(operator: Operator) -> None:
-    await operator.hears_of_cluster()
+    operator.hears_of_cluster()
     operator.world.gates.close("stage")
     operator.hears_of(Draft())
     await operator.world.gates.reached("stage")

@@ -178,7 +178,9 @@ async def test_an_accident_at_any_moment_in_which_it_is_also_deleted(world: Worl
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_an_exception_that_nobody_foresaw_at_any_moment(world: World, place: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_exception_that_nobody_foresaw_at_any_moment(
+    world: World, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
     world.gates.fail(place, lambda: RuntimeError("a mistake of ours"))
     world.api.create(PLACES[place])
     await world.settle()

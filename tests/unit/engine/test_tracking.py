@@ -2,6 +2,7 @@
 
 import pytest
 
+from slurmgate.core.reasons import Reason
 from slurmgate.resources.submission import Phase
 from tests.unit.core.build import TOKEN, Draft
 from tests.unit.engine.slurm import RUNS
@@ -28,7 +29,7 @@ async def test_a_cluster_that_is_silent_for_a_day_changes_no_phase(world: World)
     await world.settle(seconds=24 * 3600)
     assert world.object().status.phase is Phase.SUBMITTED
     assert len(world.object().statuses) == written
-    assert "squeue" in world.site.ill
+    assert Reason.CONTROLLER_UNAVAILABLE in world.site.ill
     world.slurm.reachable = True
     await world.settle(seconds=20)
     assert world.object().status.phase is Phase.DONE
@@ -41,7 +42,7 @@ async def test_accounting_that_is_silent_loses_no_end_that_squeue_has_not_shown(
     world.slurm.reachable = True
     await world.settle(seconds=3600)
     assert world.object().status.phase is Phase.SUBMITTED
-    assert "sacct" in world.site.ill
+    assert Reason.ACCOUNTING_UNAVAILABLE in world.site.ill
     world.slurm.accounting_answers = True
     await world.settle(seconds=20)
     assert world.object().status.phase is Phase.DONE

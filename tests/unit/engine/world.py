@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
+from slurmgate.core.askers import Question, questions
 from slurmgate.core.lifecycle import Event
 from slurmgate.core.outcomes import NotNow, Observation, Refused, Unavailable
 from slurmgate.core.reasons import Reason
@@ -44,22 +45,23 @@ class FakeSite:
         self.keeps_accounting = True
         self.users = {"kirby@nintendo.example": "kirby", "mario@nintendo.example": "mario"}
         self.mapping_is_there = True
-        self.asks_for_everybody = True
-        self.ill: list[str] = []
+        self.hides_jobs = False
+        self.shut_out: set[str] = set()
+        self.ill: list[Reason] = []
 
     def user_of(self, owner: str) -> str | Refused | NotNow:
         if not self.mapping_is_there:
             return NotNow(Reason.MAPPING_NOT_LOADED, "it is still being read")
         return self.users.get(owner) or Refused(Reason.USER_NOT_MAPPED, f"spec.owner: {owner} has no entry")
 
-    def askers(self, users: Collection[str]) -> list[tuple[str, frozenset[str]]]:
-        if self.asks_for_everybody:
-            return [(min(users), frozenset(users))]
-        return [(user, frozenset({user})) for user in sorted(users)]
+    def questions(self, users: Collection[str]) -> list[Question]:
+        return questions(users, service_user=None, hides_jobs=self.hides_jobs, shut_out=self.shut_out)
 
-    def note(self, source: str, answer: Observation) -> None:
+    def note(self, asker: str, answer: Observation) -> None:
         if isinstance(answer, Unavailable):
-            self.ill.append(source)
+            self.ill.append(answer.reason)
+            if answer.reason is Reason.AUTHENTICATION_FAILED:
+                self.shut_out.add(asker)
 
 
 class FakeReferences:
@@ -239,9 +241,7 @@ class World:
 
     def start(self) -> None:
         """A new operator: it lists what is there, then watches."""
-        worker = ClusterWorker(
-            "valhalla", outbox=self.api, references=self.references, metrics=self.metrics, clock=now
-        )
+        worker = ClusterWorker("valhalla", outbox=self.api, references=self.references, metrics=self.metrics, clock=now)
         self.api.worker = worker
         worker.configure(self.configured)
         self._task = asyncio.create_task(worker.run())

@@ -105,6 +105,7 @@ def test_an_unknown_field_beside_the_list_is_named_and_harmless() -> None:
         pytest.param(entry(mail=None), "mail is missing", id="no mail"),
         pytest.param(entry(mail="ada"), "mail: is not an e-mail address", id="mail"),
         pytest.param(entry(mail="ada@exämple.org"), "mail: is not an e-mail address", id="mail outside ASCII"),
+        pytest.param(entry(mail="\u212aate@example.org"), "mail: is not an e-mail address", id="mail with a Kelvin sign"),
         pytest.param(entry(mail=["ada@example.org"]), "mail: Input should be a valid string", id="mail is a list"),
         pytest.param(entry(mapped_user=""), "mapped_user is missing", id="empty user"),
         pytest.param(

@@ -58,7 +58,9 @@ def test_every_field_is_explained(path: str) -> None:
     description = FIELDS[path].get("description", "")
     assert description, "kubectl explain would show nothing"
     assert "\n" not in description.replace("\n\n", ""), "line breaks of the source"
-    assert description[0].isupper() or description.startswith(("`", "sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "srun"))
+    assert description[0].isupper() or description.startswith(
+        ("`", "sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "srun")
+    )
     assert description.endswith((".", ")", "sbatch.lines"))
 
 
@@ -131,7 +133,9 @@ def test_what_defines_the_job_cannot_change(name: str) -> None:
     assert "self == oldSelf" in [rule["rule"] for rule in DEFINING[name]["x-kubernetes-validations"]]
 
 
-@pytest.mark.parametrize("name", [name for name, field in DEFINING.items() if "default" not in field and name not in SPEC["required"]])
+@pytest.mark.parametrize(
+    "name", [name for name, field in DEFINING.items() if "default" not in field and name not in SPEC["required"]]
+)
 def test_what_defines_the_job_can_be_neither_added_nor_removed(name: str) -> None:
     (rule,) = SPEC["x-kubernetes-validations"]
     assert f"has(self.{name}) == has(oldSelf.{name})" in rule["rule"]
@@ -190,7 +194,9 @@ def test_columns_show_what_is_there(kind: str) -> None:
         assert column["type"] == ("date" if shown.get("format") == "date-time" else shown["type"])
 
 
-@pytest.mark.parametrize(("kind", "scope", "short"), [("JobSubmission", "Namespaced", "jsub"), ("SlurmCluster", "Cluster", "slurmc")])
+@pytest.mark.parametrize(
+    ("kind", "scope", "short"), [("JobSubmission", "Namespaced", "jsub"), ("SlurmCluster", "Cluster", "slurmc")]
+)
 def test_names(kind: str, scope: str, short: str) -> None:
     spec = definition(kind)["spec"]
     names = spec["names"]

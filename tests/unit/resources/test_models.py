@@ -98,7 +98,9 @@ REFUSED: dict[str, Json] = {
     "a script of somebody else's home": {"script": {"remotePath": "~mario/run.sh"}},
     "a script's path with a line end": {"script": {"remotePath": "/run.sh\nrm"}},
     "a script from a key without a name": {"script": {"configMapKeyRef": {"name": "scripts"}}},
-    "a script from a ConfigMap of another namespace": {"script": {"configMapKeyRef": {"name": "kube-system/scripts", "key": "x"}}},
+    "a script from a ConfigMap of another namespace": {
+        "script": {"configMapKeyRef": {"name": "kube-system/scripts", "key": "x"}}
+    },
     "a file without a name": file(name=""),
     "a file at the root": file(name="/etc/passwd"),
     "a file's name with a line end": file(name="a\nb"),
@@ -159,7 +161,9 @@ CLUSTERS_TAKEN: dict[str, Json] = {
 CLUSTERS_REFUSED: dict[str, Json] = {
     "no login node": {"ssh": {"hosts": [], "knownHosts": {"inline": "x"}}},
     "no host keys": {"ssh": {"hosts": [{"host": "a"}]}},
-    "a login node with an option in its name": {"ssh": {"hosts": [{"host": "-oProxyCommand=id x"}], "knownHosts": {"inline": "x"}}},
+    "a login node with an option in its name": {
+        "ssh": {"hosts": [{"host": "-oProxyCommand=id x"}], "knownHosts": {"inline": "x"}}
+    },
     "a port that does not exist": {"ssh": {"hosts": [{"host": "a", "port": 65536}], "knownHosts": {"inline": "x"}}},
     "no mapping": {"identity": {}},
     "a relative path": {"commands": {"sbatch": "sbatch"}},
@@ -179,7 +183,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "change", "taken"), [(kind, change, taken) for kind, _, change, taken in CASES], ids=[name for _, name, _, _ in CASES]
+    ("kind", "change", "taken"),
+    [(kind, change, taken) for kind, _, change, taken in CASES],
+    ids=[name for _, name, _, _ in CASES],
 )
 def test_model_and_schema_agree(kind: str, change: Json, *, taken: bool) -> None:
     body = {key: value for key, value in {**MINIMAL[kind], **change}.items() if value is not None}
@@ -240,7 +246,9 @@ METADATA = {"name": "hello", "uid": "u", "resourceVersion": "1", "creationTimest
 
 @pytest.mark.parametrize("status", [{}, {"status": None}, {"status": {}}], ids=["absent", "null", "empty"])
 @pytest.mark.parametrize("kind", [JobSubmission, SlurmCluster])
-def test_an_object_that_nobody_has_worked_on_has_an_empty_status(kind: type[JobSubmission | SlurmCluster], status: Json) -> None:
+def test_an_object_that_nobody_has_worked_on_has_an_empty_status(
+    kind: type[JobSubmission | SlurmCluster], status: Json
+) -> None:
     read = kind.model_validate({"metadata": METADATA, "spec": MINIMAL[kind.KIND], **status})
     assert read.status.conditions == ()
 
@@ -268,7 +276,14 @@ def test_a_reason_is_one_word(reason: str) -> None:
         )
 
 
-ENDED = {Phase.CREATED: False, Phase.SUBMITTED: False, Phase.DONE: True, Phase.ABORTED: True, Phase.REJECTED: True, Phase.CANCELLED: True}
+ENDED = {
+    Phase.CREATED: False,
+    Phase.SUBMITTED: False,
+    Phase.DONE: True,
+    Phase.ABORTED: True,
+    Phase.REJECTED: True,
+    Phase.CANCELLED: True,
+}
 
 
 @pytest.mark.parametrize("phase", Phase)

@@ -90,8 +90,20 @@ async def test_what_was_sent_stays(login: LoginNode) -> None:
     await login.gateway.stage("kirby", package("~/x"))
     state = login.home / "x/.slurmgate" / TOKEN
     (state / "attempt.1").mkdir()
-    assert await login.gateway.stage("kirby", package("~/x", script=b"#!/bin/other\n")) == Staged(str(login.home / "x"))
+    staged = await login.gateway.stage("kirby", package("~/x", script=b"#!/bin/other\n"))
+    assert staged == Staged(str(login.home / "x"), attempt=2)
     assert (state / "script").read_bytes() == b"#!/bin/sh\ntrue\n"
+
+
+async def test_what_certainly_gave_no_job_is_replaced_and_its_attempts_stay_counted(login: LoginNode) -> None:
+    await login.gateway.stage("kirby", package("~/x"))
+    state = login.home / "x/.slurmgate" / TOKEN
+    (state / "attempt.1").mkdir()
+    (state / "attempt.1" / "failed").touch()
+    staged = await login.gateway.stage("kirby", package("~/x", script=b"#!/bin/other\n"))
+    assert staged == Staged(str(login.home / "x"), attempt=2)
+    assert (state / "script").read_bytes() == b"#!/bin/other\n"
+    assert (state / "attempt.1" / "failed").exists()
 
 
 async def test_submissions_share_a_directory(login: LoginNode) -> None:

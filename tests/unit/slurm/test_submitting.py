@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slurmgate.core.outcomes import NeverSent, NotNow, Refused, SubmitOutcome, Submitted, Uncertain
+from slurmgate.core.outcomes import NeverSent, NotNow, Refused, Staged, SubmitOutcome, Submitted, Uncertain
 from slurmgate.core.reasons import Reason
 from slurmgate.slurm.gateway import Package
 from tests.unit.slurm.support import OTHER_TOKEN, TOKEN, LoginNode, package
@@ -17,8 +17,9 @@ from tests.unit.slurm.support import OTHER_TOKEN, TOKEN, LoginNode, package
 
 async def submit(login: LoginNode, sent: Package | None = None) -> SubmitOutcome:
     sent = sent or package("~/x")
-    await login.gateway.stage("kirby", sent)
-    return await login.gateway.submit("kirby", TOKEN, directory(login))
+    staged = await login.gateway.stage("kirby", sent)
+    assert isinstance(staged, Staged)
+    return await login.gateway.submit("kirby", TOKEN, staged.directory, staged.attempt)
 
 
 def directory(login: LoginNode) -> str:
@@ -79,11 +80,11 @@ async def test_sbatch_sees_the_persons_environment_and_none_of_ours(login: Login
     assert set(login.environment("sbatch")) - {"PWD", "OLDPWD", "SHLVL", "_"} == {"A", "HOME", "PATH"}
 
 
-async def test_values_are_removed_once_sbatch_has_taken_the_job(login: LoginNode) -> None:
+async def test_values_are_removed_once_sbatch_has_run(login: LoginNode) -> None:
     login.says("sbatch", stderr="sbatch: error: Unable to contact slurm controller (connect failure)\n", status=1)
     sent = package("~/x", environment=(("SECRET", "x"),))
     assert isinstance(await submit(login, sent), NotNow)
-    assert (state(login) / "environment").stat().st_mode & 0o777 == 0o600
+    assert not (state(login) / "environment").exists()
     login.says("sbatch", "7\n")
     assert isinstance(await submit(login, sent), Submitted)
     assert login.environment("sbatch")["SECRET"] == "x"
@@ -166,7 +167,9 @@ async def test_sbatch_that_hangs_is_ended_and_its_outcome_is_unknown(tmp_path: P
 async def test_a_second_call_runs_nothing(login: LoginNode) -> None:
     login.says("sbatch", "7\n")
     await submit(login)
-    assert await submit(login) == Uncertain("sbatch has been run for this submission before")
+    again = await login.gateway.submit("kirby", TOKEN, directory(login), 1)
+    assert again == Uncertain("sbatch has been run for this submission before")
+    assert await submit(login) == again
     assert login.runs("sbatch") == 1
 
 
@@ -193,6 +196,20 @@ async def test_after_an_unknown_outcome_there_is_none(login: LoginNode) -> None:
     assert isinstance(await submit(login), Uncertain)
     login.says("sbatch", "8\n")
     assert isinstance(await submit(login), Uncertain)
+    assert login.runs("sbatch") == 1
+
+
+async def test_a_command_that_was_long_on_its_way_finds_the_door_shut(login: LoginNode) -> None:
+    login.says("squeue")
+    login.says("sacct")
+    login.says("sbatch", "7\n")
+    staged = await login.gateway.stage("kirby", package("~/x"))
+    assert isinstance(staged, Staged)
+    assert isinstance(await login.gateway.find("kirby", TOKEN, staged.directory), NeverSent)
+    late = await login.gateway.submit("kirby", TOKEN, staged.directory, staged.attempt)
+    assert not isinstance(late, Submitted)
+    assert login.runs("sbatch") == 0
+    assert isinstance(await submit(login), Submitted)
     assert login.runs("sbatch") == 1
 
 

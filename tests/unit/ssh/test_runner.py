@@ -14,6 +14,7 @@ import pytest
 from slurmgate.ssh.credentials import KeyUnavailable
 from slurmgate.ssh.endpoint import Host
 from slurmgate.ssh.outcome import Cause, DidNotRun, Outcome, Ran, Unknown
+from slurmgate.ssh.pool import Lane
 from slurmgate.ssh.runner import Runner
 from tests.unit.ssh.conftest import Make
 from tests.unit.ssh.support import AUTHORITY, HOST_KEY, Counts, Keys, Process, Server, echo
@@ -149,6 +150,41 @@ class TestSessions:
         assert isinstance(await runner.run("ada", ["x"], deadline=0.5), Unknown)
         await asyncio.wait_for(left.wait(), 3)
 
+    async def test_a_session_that_is_freed_in_time_is_used_again(
+        self, runner: Runner, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("slurmgate.ssh.connection._PATIENCE", 1.0)
+        await runner.run("ada", ["x"], deadline=20)
+        server.behave = forever
+        assert isinstance(await runner.run("ada", ["x"], deadline=0.5), Unknown)
+        await asyncio.sleep(1.2)
+        server.behave = echo
+        assert await runner.run("ada", ["x"], deadline=20) == Ran(0, b"x", b"")
+        assert len(server.connections) == 1
+
+    async def test_leaving_just_when_a_session_is_given_loses_nothing(
+        self, make: Make, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        leaving: list[asyncio.Task[Outcome]] = []
+        serve = Lane.serve
+
+        def serve_one_who_leaves(lane: Lane) -> None:
+            serve(lane)
+            for task in leaving:
+                task.cancel()
+
+        monkeypatch.setattr(Lane, "serve", serve_one_who_leaves)
+        runner = make(connections_per_user=1, sessions_per_connection=1)
+        async with command_running(runner, server) as first:
+            left = asyncio.create_task(runner.run("ada", ["x"], deadline=20))
+            await asyncio.sleep(0.1)
+            leaving.append(left)
+        assert await first == Ran(0, b"1", b"")
+        with pytest.raises(asyncio.CancelledError):
+            await left
+        leaving.clear()
+        assert await runner.run("ada", ["x"], deadline=5) == Ran(0, b"x", b"")
+
     async def test_a_session_opened_after_the_caller_left_does_not_stay(self, runner: Runner, server: Server) -> None:
         await runner.run("ada", ["x"], deadline=20)
         server.session_seconds = 1
@@ -222,6 +258,13 @@ class TestConnecting:
         keys.problem = ZeroDivisionError()
         with pytest.raises(ZeroDivisionError):
             await runner.run("ada", ["x"], deadline=20)
+
+    async def test_nor_is_it_when_there_is_a_connection(self, make: Make, server: Server, keys: Keys) -> None:
+        runner = make(sessions_per_connection=1)
+        async with command_running(runner, server):
+            keys.problem = ZeroDivisionError()
+            with pytest.raises(ZeroDivisionError):
+                await runner.run("ada", ["x"], deadline=20)
 
     async def test_a_slow_log_in(self, make: Make, server: Server) -> None:
         server.login_seconds = 5
@@ -405,6 +448,14 @@ class TestLife:
         assert await first == Ran(0, b"1", b"")
         assert keys.asked == 2
         await until(lambda: server.live == 1)
+
+    async def test_forget_makes_room_for_those_who_wait(self, make: Make, server: Server) -> None:
+        runner = make(connections_per_user=1, sessions_per_connection=1)
+        async with command_running(runner, server):
+            waiting = asyncio.create_task(runner.run("ada", ["2"], deadline=20))
+            await asyncio.sleep(0.1)
+            await runner.forget("ada")
+            assert await waiting == Ran(0, b"2", b"")
 
     async def test_forget_while_connecting_starts_over(self, runner: Runner, server: Server, keys: Keys) -> None:
         server.login_seconds = 1

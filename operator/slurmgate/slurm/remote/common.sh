@@ -26,3 +26,7 @@ read_place() { # token and directory, the first two lines of stdin; sets directo
     esac
     state=${directory%/}/.slurmgate/$token
 }
+count_attempts() { # folder; sets number
+    number=0
+    while [ -d "$1/attempt.$((number + 1))" ]; do number=$((number + 1)); done
+}

@@ -1,7 +1,6 @@
 # Says what the marker of a submission knows. stdin: token, directory.
 read_place
-number=0
-while [ -d "$state/attempt.$((number + 1))" ]; do number=$((number + 1)); done
+count_attempts "$state"
 attempt=$state/attempt.$number
 begin
 tell attempt "$number"

@@ -8,9 +8,13 @@ directory=$(cd -P -- "$directory" && pwd -P) || fail "$directory: cannot be ente
 state=${directory%/}/.slurmgate/$token
 staged() {
     cat >/dev/null
-    answer "directory=$directory"
+    count_attempts "$state"
+    answer "directory=$directory" "attempts=$number"
 }
-sent() { for attempt in "$1"/attempt.*; do [ -d "$attempt" ] && return 0; done; return 1; }
+sent() { # whether an attempt was made that may have given a job
+    for attempt in "$1"/attempt.*; do [ -d "$attempt" ] && [ ! -e "$attempt/failed" ] && return 0; done
+    return 1
+}
 
 [ "$(cat "$state/complete" 2>/dev/null)" != "$digest" ] || staged
 sent "$state" && staged
@@ -51,6 +55,7 @@ if [ -e "$state" ]; then # staged before with other content, and not sent
     if sent "$state.old.$$"; then
         mv -T "$state.old.$$" "$state" && rm -rf "$new" && staged
     fi
+    for attempt in "$state.old.$$"/attempt.*; do [ ! -d "$attempt" ] || mv "$attempt" "$new/"; done
     rm -rf "$state.old.$$"
 fi
 words=$(mv -T "$new" "$state" 2>&1) || undo "$words"
