@@ -95,22 +95,12 @@ async def run(settings: Settings) -> None:
             intake.cluster(None, cluster)
 
         stop_kopf, kopf_ready = asyncio.Event(), asyncio.Event()
-        watching = asyncio.create_task(
-            kopf.operator(
-                registry=registry(intake, login_handler(api)),
-                settings=kopf_settings(),
-                clusterwide=True,
-                standalone=True,
-                ready_flag=kopf_ready,
-                stop_flag=stop_kopf,
-            ),
-            name="kopf",
-        )
+        handlers = registry(intake, login_handler(api))
+        watching = asyncio.create_task(_watch(handlers, terminated, ready=kopf_ready, stop=stop_kopf), name="kopf")
         ready = asyncio.create_task(kopf_ready.wait(), name="kopf-ready")
         await asyncio.wait({watching, ready}, return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():
             await watching  # raises what kept it from starting
-        _on_termination(terminated.set)  # again, after kopf has installed its own
         readiness.ready(WATCHES)
         _log.info("Ready")
 
@@ -126,7 +116,26 @@ async def run(settings: Settings) -> None:
         await intake.stop(seconds=STOP_SECONDS)
         stop_kopf.set()
         await asyncio.wait({watching}, timeout=FLUSH_SECONDS)
+        if watching.done() and (error := watching.exception()):  # as it may, stopped while it still starts
+            _log.warning("kopf did not stop cleanly: %r", error)
     _log.info("Stopped")
+
+
+async def _watch(
+    handlers: kopf.OperatorRegistry, terminated: asyncio.Event, *, ready: asyncio.Event, stop: asyncio.Event
+) -> None:
+    """Be `kopf.operator`, but for signals: they are ours."""
+    others = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
+        registry=handlers,
+        settings=kopf_settings(),
+        clusterwide=True,
+        standalone=True,
+        ready_flag=ready,
+        stop_flag=stop,
+    )
+    _on_termination(terminated.set)  # again: the last thing that kopf did was to install its own
+    await kopf.run_tasks(tasks, ignored=others)
 
 
 def _on_termination(act: Callable[[], None]) -> None:

@@ -15,9 +15,8 @@ import pytest_asyncio
 from slurmgate.core.outcomes import Refused
 from slurmgate.core.states import Kind, state
 from slurmgate.resources.submission import MAX_SCRIPT_BYTES
-from tests.integration.gateway import Job, Site, eventually
+from tests.integration.gateway import Job, Site, eventually, site_of
 from tests.integration.gateway import gateway_bed as _gateway_bed
-from tests.integration.gateway import site_of
 
 pytestmark = [pytest.mark.bed, pytest.mark.asyncio(loop_scope="module")]
 gateway_bed = _gateway_bed

@@ -9,7 +9,7 @@ OLDEST_SLURM = (22, 5)
 
 Wanted = tuple[str, bool | None, Reason, str]
 
-_HOST_KEY = {Reason.HOST_KEY_MISMATCH, Reason.CLUSTER_INVALID}
+_HOST_KEY = {Reason.HOST_KEY_MISMATCH}
 LOGIN_REASONS = {Reason.AUTHENTICATION_FAILED, Reason.KEY_UNAVAILABLE}
 """What keeps one user out, and says nothing about others."""
 _SSH = _HOST_KEY | LOGIN_REASONS | {Reason.CLUSTER_UNREACHABLE}

@@ -5,8 +5,7 @@ from slurmgate.kube.addresses import Address
 from slurmgate.kube.content import Content, Kind, content
 from slurmgate.kube.errors import ForbiddenError, NotFoundError
 from slurmgate.kube.session import ApiSession
-
-USE_LABEL = "slurmgate.dev/use"
+from slurmgate.resources.base import USE_LABEL
 
 
 class ReferenceProblemError(Exception):

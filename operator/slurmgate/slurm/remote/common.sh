@@ -30,3 +30,8 @@ count_attempts() { # folder; sets number
     number=0
     while [ -d "$1/attempt.$((number + 1))" ]; do number=$((number + 1)); done
 }
+plain() { # forget what the person's start files set for Slurm's commands: it would change what they print or ask
+    for name in $(env | sed -n 's/^\(\(SQUEUE\|SACCT\|SCANCEL\|SCONTROL\|SINFO\)_[A-Z_]*\|SLURM_CLUSTERS\)=.*/\1/p'); do
+        unset "$name"
+    done
+}

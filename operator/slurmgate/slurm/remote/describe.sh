@@ -7,6 +7,7 @@ for command in timeout base64 tar find cmp; do
     command -v "$command" >/dev/null || missing="$missing $command"
 done
 [ -z "$missing" ] || answer "missing=${missing# }"
+plain
 config=$("$5" show config 2>&1) || fail "$config"
 partitions=$("$6" --noheader --exact --all --format='partition=%R|%a|%D|%c|%G' 2>&1) || fail "$partitions"
 begin

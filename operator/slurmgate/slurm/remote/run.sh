@@ -1,4 +1,5 @@
 # Runs one of Slurm's commands: "$@". Times come as seconds since 1970, and lists of array tasks in full.
+plain
 begin
 { err=$(SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0 "$@" 2>&1 >&3 </dev/null); } 3>&1
 rc=$?
