@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 import bed
-from slurmgate.core.outcomes import Admission, Refused, Seen, Staged, Submitted, Task, Uncertain
+from slurmgate.core.outcomes import Admission, Refused, Seen, Staged, SubmitOutcome, Submitted, Task, Uncertain
 from slurmgate.core.states import Kind, state
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import JobSubmissionSpec
@@ -43,6 +43,7 @@ class Job:
     package: Package
     user: str = "kirby"
     directory: str = ""
+    attempt: int = 1
     job_id: str = ""
 
 
@@ -97,12 +98,15 @@ class Site:
     async def stage(self, job: Job) -> Job:
         staged = await self.gateway.stage(job.user, job.package)
         assert isinstance(staged, Staged), staged
-        job.directory = staged.directory
+        job.directory, job.attempt = staged.directory, staged.attempt
         return job
+
+    async def send(self, job: Job) -> SubmitOutcome:
+        return await self.gateway.submit(job.user, job.token, job.directory, job.attempt)
 
     async def submit(self, job: Job) -> Job:
         await self.stage(job)
-        submitted = await self.gateway.submit(job.user, job.token, job.directory)
+        submitted = await self.send(job)
         if isinstance(submitted, Uncertain):  # on a busy machine slurmctld may need longer than sbatch waits
 
             async def found() -> Submitted | None:
@@ -123,18 +127,15 @@ class Site:
         return seen.tasks.get(job.job_id, ())
 
     async def record(self, job: Job, *, tasks: int | None = None, seconds: float = 60) -> tuple[Task, ...]:
-        """Its rows in accounting, once all have ended there; `tasks` is their number if it is an array.
-
-        slurmdbd may know an array's last task for a moment without its index.
-        """
+        """Its rows in accounting, once all have ended there; `tasks` is their number if it is an array."""
 
         async def ended() -> tuple[Task, ...]:
             if any(state(row.state).kind is not Kind.ENDED for row in await self.rows(job)):
                 return ()
             seen = await self.gateway.account(job.user, [job.job_id])
             assert isinstance(seen, Seen), seen
-            rows = [row for row in seen.tasks.get(job.job_id, ()) if (row.index is None) == (tasks is None)]
-            return tuple(rows) if len(rows) == (tasks or 1) and all(state(row.state).kind is Kind.ENDED for row in rows) else ()
+            rows = seen.tasks.get(job.job_id, ())
+            return rows if len(rows) == (tasks or 1) and all(state(row.state).kind is Kind.ENDED for row in rows) else ()
 
         return await eventually(ended, seconds=seconds)
 

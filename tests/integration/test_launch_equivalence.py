@@ -66,15 +66,15 @@ SCRIPTS: dict[str, str | bytes] = {
     "no output": "#!/bin/bash\n#SBATCH -o /dev/null\necho out\nexit 6\n",
     "input": "#!/bin/bash\ncat\necho end\n",
     "input from a file": "#!/bin/bash\n#SBATCH --input=/etc/passwd\nhead -n 3\n",
-    "the environment": "#!/bin/bash\n#SBATCH -c2\numask; ulimit -n; echo $HOME $USER $SLURM_CPUS_PER_TASK $VALUE $# $SLURM_JOB_NUM_NODES\n",
+    "the environment": "#!/bin/bash\n#SBATCH -c2\numask; ulimit -n; echo $HOME $SLURM_CPUS_PER_TASK $VALUE $# $SLURM_NNODES\n",
     "no environment": "#!/bin/bash\n#SBATCH --export=NONE\necho $HOME $VALUE; env | grep -c ^SLURM_JOB_ID\n",
     "something left running": "#!/bin/bash\nsleep 600 &\necho out\n",
     "its own step": "#!/bin/bash\nsrun --quiet echo step\nsrun sh -c 'exit 9'\n",
     "every horror of quoting": HORRORS,
     "as long as can be": LONG,
-    "bytes that are no text": b"#!/bin/bash\n# \xff\xfe \x80\n#SBATCH --comment='\xe9'\nprintf '%s\\n' '\xff\xc3\x28' \"\x1b[31m\"\n",
+    "bytes that are no text": b"#!/bin/bash\n# \xff\xfe \x80\n#SBATCH --comment='\xe9'\necho '\xff\xc3\x28' '\x1b[31m'\n",
     "a task that traps": "#!/bin/bash\ntrap 'echo trapped; exit 7' TERM\nkill $$\nsleep 9\n",
-}  # fmt: skip
+}
 
 RUNNING = "#!/bin/bash\n{traps}\necho ready\nfor _ in $(seq 600); do sleep 0.2; done\necho end\n"
 TRAPS = "\n".join(f"trap 'echo got {name}' {name}" for name in ("HUP", "INT", "QUIT", "USR1", "USR2", "ALRM"))
@@ -131,7 +131,7 @@ async def look(site: Site, job: Job) -> Ran:
     return Ran(job, states, (task.state, task.exit_code, task.signal), files)
 
 
-async def both(site: Site, run: Callable[[str], Awaitable[Ran]]) -> Pair:
+async def both(run: Callable[[str], Awaitable[Ran]]) -> Pair:
     plain, wrapped = await asyncio.gather(run("None"), run("Srun"))
     return plain, wrapped
 
@@ -155,7 +155,7 @@ async def pairs(site: Site) -> dict[str, Pair]:
         async def run(mode: str) -> Ran:
             return await look(site, await submitted(SCRIPTS[name], mode, environment=[("VALUE", "it's")]))
 
-        return await both(site, run)
+        return await both(run)
 
     async def treated(name: str) -> Pair:
         script, command = TREATED[name]
@@ -175,7 +175,7 @@ async def pairs(site: Site) -> dict[str, Pair]:
             assert done.returncode == 0, done.stderr
             return await look(site, job)
 
-        return await both(site, run)
+        return await both(run)
 
     names = [*SCRIPTS, *TREATED]
     found = await asyncio.gather(*(untouched(name) if name in SCRIPTS else treated(name) for name in names))
@@ -225,7 +225,7 @@ async def test_nothing_is_left_over(site: Site, pairs: dict[str, Pair], name: st
 
 
 async def test_tasks_of_an_array_end_each_in_its_way(site: Site) -> None:
-    script = "#!/bin/bash\n#SBATCH --array=0-2\necho task $SLURM_ARRAY_TASK_ID\n[ $SLURM_ARRAY_TASK_ID != 2 ] || kill -9 $$\nexit $SLURM_ARRAY_TASK_ID\n"
+    script = "#!/bin/bash\n#SBATCH --array=0-2\ni=$SLURM_ARRAY_TASK_ID\necho task $i\n[ $i != 2 ] || kill -9 $$\nexit $i\n"
     jobs = [await site.run(script, launch={"mode": mode}) for mode in ("None", "Srun")]
     plain, wrapped = [
         {
@@ -239,7 +239,8 @@ async def test_tasks_of_an_array_end_each_in_its_way(site: Site) -> None:
 
 
 async def test_a_requeued_job_starts_again(site: Site) -> None:
-    script = '#!/bin/bash\n#SBATCH --open-mode=append\necho "run ${SLURM_RESTART_COUNT:-0}"\n[ "$SLURM_RESTART_COUNT" = 1 ] || sleep 60\nexit 3\n'
+    script = "#!/bin/bash\n#SBATCH --open-mode=append\nrun=${SLURM_RESTART_COUNT:-0}\n"
+    script += "echo run $run\n[ $run = 1 ] || sleep 60\nexit 3\n"
     job = await site.run(script, launch={"mode": "Srun"})
 
     async def running() -> bool:
@@ -273,7 +274,7 @@ REFUSED: dict[str, bytes] = {
 @pytest.mark.parametrize("name", REFUSED)
 async def test_what_sbatch_refuses_is_refused_in_its_words(site: Site, name: str) -> None:
     plain = await site.stage(site.job(REFUSED[name], launch={"mode": "None"}))
-    by_sbatch = await site.gateway.submit("kirby", plain.token, plain.directory)
+    by_sbatch = await site.send(plain)
     by_us = site.make(REFUSED[name], launch={"mode": "Srun"})
     assert isinstance(by_sbatch, Refused)
     assert isinstance(by_us, Refused)

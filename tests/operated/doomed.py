@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
+from typing_extensions import override
+
 from slurmgate import __main__ as program
 from slurmgate.core import lifecycle
 from slurmgate.core.record import Record, Stage
@@ -34,7 +36,6 @@ from slurmgate.slurm import cli, remote
 from slurmgate.ssh import runner
 from slurmgate.ssh.exchange import Exchange
 from slurmgate.ssh.runner import Runner
-from typing_extensions import override
 
 HASTY_SECONDS = 8.0
 MARKED = "answer verdict=marked"

@@ -7,8 +7,6 @@ from pathlib import Path
 from bed.life import Bed
 
 _INSIDE = "/tmp/gates"
-SBATCH = f"{_INSIDE}/sbatch"
-"""For spec.commands of a SlurmCluster."""
 _PROGRAM = f"""#!/bin/sh
 for word in "$@"; do
     case $word in --job-name=*) name={_INSIDE}/${{word#*=}} ;; esac
@@ -33,6 +31,8 @@ class Gates:
     """The gates of all jobs; they are open unless closed."""
 
     folder: Path
+    sbatch: str = f"{_INSIDE}/sbatch"
+    """For spec.commands of a SlurmCluster."""
 
     @classmethod
     def make(cls, bed: Bed) -> "Gates":

@@ -1,8 +1,8 @@
 """Operators by the dozen: each a process forked from one that has imported everything already."""
 
 import multiprocessing
-import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 
 from bed.operator import Installation
 from tests.operated.doomed import Fate, live
+from tests.operated.world import World
 
 PATIENCE_SECONDS = 90.0
 
@@ -36,12 +37,11 @@ class Life:
         self.process.kill()
         self.process.join()
 
-    def stop(self) -> None:
-        """As kubelet does."""
-        assert self.process.pid
-        os.kill(self.process.pid, signal.SIGTERM)
-        self.process.join(30)
-        assert self.process.exitcode == 0
+    def stop(self) -> int | None:
+        """SIGTERM; its exit code."""
+        self.process.terminate()
+        self.process.join(PATIENCE_SECONDS)
+        return self.process.exitcode
 
 
 @dataclass(frozen=True)
@@ -63,3 +63,16 @@ class Nursery:
         finally:
             life.kill()
             process.close()
+
+
+@contextmanager
+def resting(world: World) -> Iterator[float]:
+    """Between two lives of the world's own operator; how many seconds the first one took to end, as it should, on SIGTERM."""
+    began = time.monotonic()
+    code = world.operator.stop()
+    seconds = time.monotonic() - began
+    try:
+        assert code == 0, world.log_end()
+        yield seconds
+    finally:
+        world.operator.process = world.installation.start().process

@@ -66,8 +66,10 @@ class _Connection:
     stalled: bool = False
     """Nothing passes, either way."""
     holding: bool = False
-    """From the next command on, what the client says is kept back."""
-    held: list[bytes] = field(default_factory=list)
+    """What the client says after its next command is kept back: what that command reads."""
+    commanded: bool = False
+    """That command has passed."""
+    held: list[bytes | None] = field(default_factory=list)
     was_cut: bool = False
 
     def from_client(self, data: bytes | None) -> None:
@@ -75,12 +77,13 @@ class _Connection:
             self.early.append(data)
         elif self.stalled:
             pass
-        elif self.holding and data and (self.held or len(data) > COMMAND_BYTES):
+        elif self.commanded:
             self.held.append(data)
         elif data is not None and self.cut_after is not None and self.sent + len(data) >= self.cut_after:
             self._to_server(data[: self.cut_after - self.sent])
             self.cut()
-        elif not self.held:
+        else:
+            self.commanded = self.holding and len(data or b"") > COMMAND_BYTES
             self._to_server(data)
 
     def from_server(self, data: bytes | None) -> None:
@@ -96,7 +99,6 @@ class _Connection:
         """What was kept back arrives after all."""
         for data in self.held:
             self._to_server(data)
-        self._to_server(None)
 
     def cut(self) -> None:
         """The client sees a reset; the server gets what is on the way, and then the end."""
@@ -146,7 +148,7 @@ class Proxy:
         return any(connection.was_cut and connection.cut_after == connection.sent for connection in self._connections)
 
     def cut(self, *, next_after: int | None = None) -> None:
-        """Cut all connections there are. New ones can be made; the first is cut in its turn after so many bytes of its client."""
+        """Cut all connections; new ones can be made. The first of these is cut after so many bytes of its client."""
         self._cut_next_after = next_after
         self._each(_Connection.cut)
 
@@ -155,20 +157,20 @@ class Proxy:
         self._each(lambda connection: setattr(connection, "stalled", True))
 
     def hold(self) -> None:
-        """Keep the next command on each connection back, and what follows it."""
+        """Let the next command on each connection pass, but not what it is to read."""
         self._each(lambda connection: setattr(connection, "holding", True))
 
     def await_held(self) -> None:
-        """Return when a command is kept back, with all that was sent along with it. What comes later is lost."""
+        """Return when a command waits for what it is to read. What else is said on the connections is lost."""
         deadline = time.monotonic() + 60
         while not any(connection.held for connection in self._connections):
-            assert time.monotonic() < deadline, "nothing to hold came"
+            assert time.monotonic() < deadline, "there was nothing to hold"
             time.sleep(0.05)
-        time.sleep(1)
+        time.sleep(0.5)  # for the end of it
         self.stall()
 
     def deliver(self) -> None:
-        """What was held arrives, and then the end of the connection."""
+        """What was held arrives."""
         self._each(_Connection.deliver)
 
     def _each(self, act: Callable[[_Connection], None]) -> None:

@@ -11,8 +11,8 @@ import pytest
 from bed import valhalla
 from tests.operated.counting import Case, await_all, case, ended, known, submit, unknown, wrongs
 from tests.operated.doomed import Fate
-from tests.operated.gates import SBATCH, Gates
-from tests.operated.nursery import Nursery
+from tests.operated.gates import Gates
+from tests.operated.nursery import Nursery, resting
 from tests.operated.world import World
 
 USERS = ("kirby", "mario")
@@ -65,11 +65,9 @@ def gates(world: World) -> Gates:
 @pytest.fixture(scope="module")
 def nursery(world: World, gates: Gates) -> Iterator[Nursery]:
     """The world's own operator rests, so that others can be born and die."""
-    world.operator.stop()
-    commands = {**valhalla.cluster_spec(world.bed)["commands"], "sbatch": SBATCH}
-    with world.cluster(CLUSTER, commands=commands):
+    commands = {**valhalla.cluster_spec(world.bed)["commands"], "sbatch": gates.sbatch}
+    with resting(world), world.cluster(CLUSTER, commands=commands):
         yield Nursery(world.installation)
-    world.operator.process = world.installation.start().process
 
 
 def pair(label: str) -> list[Case]:
@@ -147,6 +145,19 @@ def test_killed_at_random_while_many_are_submitted_each_runs_once(world: World, 
 
 def burst(number: int) -> list[Case]:
     return [each for _ in range(2) for each in pair(f"random {number}")]
+
+
+def test_deleted_while_nobody_knew_of_its_job_the_job_is_cancelled(world: World, nursery: Nursery) -> None:
+    submission = world.submit("sleep 600", clusterRef={"name": CLUSTER})
+    with nursery.life(Fate({submission.name: "after submit"})) as life:
+        life.await_doom()
+    token = submission.token
+    submission.delete(wait=False)
+    with nursery.life():
+        listing = ("get", "jobsubmissions", f"--namespace={submission.namespace}", "--output=name")
+        world.eventually(lambda: world.kubectl(*listing), lambda names: submission.name not in names)
+
+    assert [job["state"] for job in world.jobs_of(token)] == ["CANCELLED"]
 
 
 def test_an_operator_that_forgot_what_it_sent_is_stopped_by_the_marker(world: World, nursery: Nursery) -> None:

@@ -1,5 +1,6 @@
 """The connection breaks while a submission is under way, or Slurm or the login node does; one whole job comes of it."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
@@ -21,12 +22,11 @@ from tests.operated.counting import (
     wrongs,
 )
 from tests.operated.doomed import Fate
-from tests.operated.gates import SBATCH, Gates
-from tests.operated.nursery import Nursery
+from tests.operated.gates import Gates
+from tests.operated.nursery import Nursery, resting
 from tests.operated.proxy import Proxy
-from tests.operated.world import World
+from tests.operated.world import Submission, World
 
-COMMAND_SECONDS = 5
 HEADER = {"apiVersion": "slurmgate.dev/v1alpha1", "kind": "SlurmCluster"}
 
 
@@ -38,19 +38,17 @@ def gates(world: World) -> Gates:
 @pytest.fixture(scope="module", autouse=True)
 def _hasty(world: World, gates: Gates) -> Iterator[None]:
     """An operator that does not wait long takes the place of the world's own."""
-    world.operator.stop()
-    with Nursery(world.installation).life(Fate(hasty=True, gates=gates.folder)):
+    with resting(world), Nursery(world.installation).life(Fate(hasty=True, gates=gates.folder)):
         yield
-    world.operator.process = world.installation.start().process
 
 
 @contextmanager
-def clusters(world: World, ports: Mapping[str, int]) -> Iterator[None]:
-    """A SlurmCluster for each of these names, with its login node at this port."""
+def clusters(world: World, ports: Mapping[str, int], *, seconds: int = 5) -> Iterator[None]:
+    """A SlurmCluster for each of these names, with its login node at this port; `seconds`: what sbatch may take."""
     slurm = world.bed.slurm.description
     spec = valhalla.cluster_spec(world.bed)
-    spec["commands"]["sbatch"] = SBATCH
-    spec["limits"]["commandTimeoutSeconds"] = COMMAND_SECONDS
+    spec["commands"]["sbatch"] = Gates.sbatch
+    spec["limits"]["commandTimeoutSeconds"] = seconds
     items = []
     for name, port in ports.items():
         known_hosts = slurm.known_hosts.replace(f":{slurm.port} ", f":{port} ")
@@ -65,12 +63,13 @@ def clusters(world: World, ports: Mapping[str, int]) -> Iterator[None]:
 
 
 @contextmanager
-def proxied(world: World, *names: str) -> Iterator[list[Proxy]]:
+def proxied(world: World, *names: str, seconds: int = 5) -> Iterator[list[Proxy]]:
     """SlurmClusters of these names, each behind a proxy of its own."""
     slurm = world.bed.slurm.description
     with ExitStack() as stack:
         proxies = [stack.enter_context(Proxy((slurm.host, slurm.port)).relaying()) for _ in names]
-        stack.enter_context(clusters(world, {name: proxy.port for name, proxy in zip(names, proxies, strict=True)}))
+        ports = {name: proxy.port for name, proxy in zip(names, proxies, strict=True)}
+        stack.enter_context(clusters(world, ports, seconds=seconds))
         yield proxies
 
 
@@ -135,9 +134,11 @@ def test_stalled_for_longer_than_the_deadline(world: World, gates: Gates) -> Non
         once(world, each)
 
 
-def test_a_command_that_arrives_after_its_submission_was_sent_again(world: World, gates: Gates) -> None:
-    each = case("late", "mario", "late")
-    with proxied(world, "late") as (proxy,):
+@contextmanager
+def sent_late(world: World, gates: Gates, label: str) -> Iterator[Case]:
+    """A submission whose submit program runs, but has not got its input when the operator gives it up; at the end it gets it."""
+    each = case(label, "mario", label)
+    with proxied(world, label, seconds=60) as (proxy,):
         gates.close(each.name, "before submit")
         submit(world, [each])
         gates.await_arrival(each.name, "before submit")
@@ -145,9 +146,31 @@ def test_a_command_that_arrives_after_its_submission_was_sent_again(world: World
         gates.open(each.name, "before submit")
         proxy.await_held()
         await_all(world, [each], unknown)
-        await_all(world, [each], known)
+        yield each
+        assert programs(world, "mario")
         proxy.deliver()
-        once(world, each)
+        world.eventually(lambda: programs(world, "mario"), lambda left: not left)
+
+
+def programs(world: World, user: str) -> str:
+    """The programs of ours that this user runs on the login node."""
+    return world.bed.slurm.inside(["pgrep", "--euid", user, "--full", "^timeout -k .* slurmgate$"]).stdout
+
+
+def test_a_command_arrives_after_its_submission_was_sent_again(world: World, gates: Gates) -> None:
+    with sent_late(world, gates, "late") as each:
+        await_all(world, [each], known)
+    once(world, each)
+
+
+def test_a_command_arrives_after_its_submission_was_cancelled(world: World, gates: Gates) -> None:
+    with sent_late(world, gates, "too-late") as each:
+        submission = Submission(world, valhalla.RESEARCH, each.name)
+        submission.patch(cancel=True)
+        submission.wait_for_phase("Cancelled")
+    time.sleep(1)
+
+    assert world.jobs_of(submission.token) == []
 
 
 def test_the_login_node_goes_down_before_sbatch_is_run(world: World, gates: Gates, direct: str) -> None:

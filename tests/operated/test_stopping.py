@@ -2,55 +2,30 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from bed import valhalla
 from bed.processes import recorded
 from tests.operated.counting import Case, await_all, case, ended, known, statuses, submit, unknown, wrongs
-from tests.operated.gates import SBATCH, Gates
-from tests.operated.nursery import Nursery
+from tests.operated.gates import Gates
+from tests.operated.nursery import Nursery, resting
 from tests.operated.world import World
 
 CLUSTER = "stopping"
+USERS = ("kirby", "mario")
 LONGEST_STOP_SECONDS = 10.0
 
 
 @pytest.fixture(scope="module")
 def gates(world: World) -> Iterator[Gates]:
     made = Gates.make(world.bed)
-    commands = {**valhalla.cluster_spec(world.bed)["commands"], "sbatch": SBATCH}
+    commands = {**valhalla.cluster_spec(world.bed)["commands"], "sbatch": made.sbatch}
     with world.cluster(CLUSTER, commands=commands) as cluster:
         cluster.wait_for("Ready", "True")
         yield made
-
-
-def stop(world: World) -> float:
-    """Stop the operator; how many seconds it took."""
-    began = time.monotonic()
-    code = world.operator.stop()
-    seconds = time.monotonic() - began
-    assert code == 0, world.log_end()
-    return seconds
-
-
-def start(world: World) -> None:
-    world.operator.process = world.installation.start().process
-
-
-@contextmanager
-def stopped(world: World) -> Iterator[float]:
-    """Between two lives of the operator; how many seconds the first one took to end."""
-    seconds = stop(world)
-    try:
-        yield seconds
-    finally:
-        start(world)
 
 
 def once(world: World, cases: list[Case]) -> None:
@@ -58,60 +33,66 @@ def once(world: World, cases: list[Case]) -> None:
     assert wrongs(world, cases) == {}
 
 
+def sending(world: World, gates: Gates, label: str) -> list[Case]:
+    """Submissions of both users whose sbatch is held at the gate."""
+    cases = [case(label, user, CLUSTER) for user in USERS]
+    for each in cases:
+        gates.close(each.name, "before")
+    submit(world, cases)
+    for each in cases:
+        gates.await_arrival(each.name, "before")
+    return cases
+
+
 def test_an_idle_operator_stops_at_once(world: World) -> None:
-    with stopped(world) as seconds:
+    with resting(world) as seconds:
         assert seconds < 3
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.2, 0.6])
-def test_stopped_while_many_are_submitted(world: World, gates: Gates, delay: float) -> None:
-    del gates
-    cases = [case(f"stopped {delay}", user, CLUSTER) for user in ("kirby", "mario") * 6]
+@pytest.mark.usefixtures("gates")
+@pytest.mark.parametrize("delay", [0.0, 0.3, 0.8])
+def test_stopped_while_many_are_submitted(world: World, delay: float) -> None:
+    cases = [case(f"stopped {delay}", user, CLUSTER) for user in USERS * 6]
     submit(world, cases)
     time.sleep(delay)
-    with stopped(world) as seconds:
+    with resting(world) as seconds:
         assert seconds < LONGEST_STOP_SECONDS
-        assert not any(unknown(status) for status in statuses(world, cases).values())
+        assert not any(map(unknown, statuses(world, cases).values()))
     once(world, cases)
 
 
 def test_what_is_being_sent_is_sent_and_told(world: World, gates: Gates) -> None:
-    each = case("being sent", "kirby", CLUSTER)
-    gates.close(each.name, "before")
-    submit(world, [each])
-    gates.await_arrival(each.name, "before")
+    cases = sending(world, gates, "being sent")
     world.operator.process.send_signal(signal.SIGTERM)
     time.sleep(1)
-    gates.open(each.name, "before")
-
-    with stopped(world):
-        assert known(statuses(world, [each])[each.name])
-    once(world, [each])
+    for each in cases:
+        gates.open(each.name, "before")
+    with resting(world):
+        assert all(map(known, statuses(world, cases).values()))
+    once(world, cases)
 
 
 def test_sbatch_hangs(world: World, gates: Gates) -> None:
-    each = case("hanging", "kirby", CLUSTER)
-    gates.close(each.name, "before")
-    submit(world, [each])
-    gates.await_arrival(each.name, "before")
-    with stopped(world) as seconds:
+    cases = sending(world, gates, "hanging")
+    with resting(world) as seconds:
         assert seconds < LONGEST_STOP_SECONDS
-    await_all(world, [each], unknown)
-    gates.open(each.name, "before")
-    once(world, [each])
+    await_all(world, cases, unknown)
+    for each in cases:
+        gates.open(each.name, "before")
+    once(world, cases)
 
 
-def test_the_login_node_hangs(world: World, gates: Gates) -> None:
-    del gates
-    cases = [case("deaf", user, CLUSTER) for user in ("kirby", "mario")]
+@pytest.mark.usefixtures("gates")
+def test_the_login_node_hangs(world: World) -> None:
+    cases = [case("deaf", user, CLUSTER) for user in USERS]
     sshd = world.bed.slurm.service("sshd")
     sshd.freeze()
     try:
-        with stopped(world):
-            pass  # without connections from before
+        with resting(world):
+            pass  # the next one has no connections from before
         submit(world, cases)
         time.sleep(1)
-        with stopped(world) as seconds:
+        with resting(world) as seconds:
             assert seconds < LONGEST_STOP_SECONDS
     finally:
         sshd.thaw()
@@ -119,34 +100,33 @@ def test_the_login_node_hangs(world: World, gates: Gates) -> None:
 
 
 def test_the_api_server_hangs_and_the_cluster_too(world: World, gates: Gates) -> None:
-    cases = [case("nobody answers", user, CLUSTER) for user in ("kirby", "mario")]
+    told, untold = sending(world, gates, "nobody answers")
     server = recorded(world.bed.description.folder / "run", "kube-apiserver")
     assert server
-    for each in cases:
-        gates.close(each.name, "before")
-    submit(world, cases)
-    for each in cases:
-        gates.await_arrival(each.name, "before")
     os.kill(server.pid, signal.SIGSTOP)
     try:
-        gates.open(cases[0].name, "before")
+        gates.open(told.name, "before")  # its job id cannot be written
         time.sleep(1)
-        seconds = stop(world)
-        print(seconds)
-        assert seconds < LONGEST_STOP_SECONDS
+        began = time.monotonic()
+        code = world.operator.stop()
+        seconds = time.monotonic() - began
     finally:
         os.kill(server.pid, signal.SIGCONT)
-        start(world)
-    gates.open(cases[1].name, "before")
-    once(world, cases)
+        world.operator.process = world.installation.start().process
+    assert code == 0
+    assert seconds < LONGEST_STOP_SECONDS
+    gates.open(untold.name, "before")
+    once(world, [told, untold])
 
 
 def test_stopped_while_starting(world: World) -> None:
     nursery = Nursery(world.installation)
-    with stopped(world):
-        for hundredth in range(0, 100, 2):
+    codes = {}
+    with resting(world):
+        for milliseconds in range(0, 400, 25):
             with nursery.life() as life:
-                time.sleep(hundredth / 100)
-                os.kill(life.process.pid, signal.SIGTERM)
-                life.process.join(20)
-                print(hundredth, life.process.exitcode)
+                time.sleep(milliseconds / 1000)
+                codes[milliseconds] = life.stop()
+
+    # before it is listening to signals it just ends
+    assert set(codes.values()) <= {0, -signal.SIGTERM}, codes

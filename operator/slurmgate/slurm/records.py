@@ -104,6 +104,8 @@ def account(lines: Iterable[str], *, mark: str) -> Rows:
             continue
         row = dict(zip(_ACCOUNT_FIELDS, cells, strict=True))
         key = match[1], match[2] or match[3]
+        if not step and _state(row["State"]) not in _NOT_ENDED and time(row["End"]) is None:
+            continue  # slurmdbd knows the state already, but not yet exit code, end, or even that it is a task of an array
         if not step:
             tasks[key] = _restarted(tasks.get(key), _account_row(key, row))
             if row["SubmitLine"].endswith("/batch"):

@@ -12,6 +12,7 @@ class Gates:
         self.passed: Counter[str] = Counter()
         self._closed: dict[str, asyncio.Event] = {}
         self._reached: dict[str, asyncio.Event] = {}
+        self._always_fails: dict[str, Callable[[], BaseException]] = {}
         self._fails: dict[str, Callable[[], BaseException]] = {}
 
     def close(self, place: str) -> None:
@@ -35,11 +36,15 @@ class Gates:
         """The next one to come here meets this."""
         self._fails[place] = error
 
+    def always_fail(self, place: str, error: Callable[[], BaseException]) -> None:
+        """Everybody who comes here meets this."""
+        self._always_fails[place] = error
+
     async def at(self, place: str) -> None:
         """Say that we are here."""
         self.passed[place] += 1
-        if place in self._fails:
-            raise self._fails.pop(place)()
+        if error := self._fails.pop(place, None) or self._always_fails.get(place):
+            raise error()
         gate = self._closed.get(place)
         if gate is None:
             await asyncio.sleep(0.01)  # nothing is done in no time

@@ -1,6 +1,7 @@
 """A Slurm cluster behind the Gateway, with the manners of the real one: jobs live by the loop's clock, accounting lags, ids go."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -72,9 +73,12 @@ class FakeSlurm:
         self.gates = gates
         self.jobs: list[Job] = []
         self.staged: dict[str, Package] = {}
-        self.marked: set[str] = set()
+        self.attempts: Counter[str] = Counter()
+        """The last attempt that was begun, or that a look-up has closed."""
+        self.begun: set[str] = set()
         self.refused: set[str] = set()
         self.sbatch: Sbatch = "answers"
+        self.arrives_late = 0.0
         self.reachable = True
         self.accounting_answers = True
         self.tidied: list[str] = []
@@ -94,23 +98,34 @@ class FakeSlurm:
         if not self.reachable:
             return UNREACHABLE
         self.staged[package.token] = package
-        return Staged("/home/kirby/w")
+        return Staged("/home/kirby/w", self.attempts[package.token] + 1)
 
-    async def submit(self, user: str, token: str, directory: str) -> SubmitOutcome:
+    async def submit(self, user: str, token: str, directory: str, attempt: int = 1) -> SubmitOutcome:
+        if self.arrives_late:
+            asyncio.get_running_loop().call_later(self.arrives_late, self._begin, user, token, attempt)
+            await asyncio.sleep(self.arrives_late / 2)
+            return UNCERTAIN
         await self.gates.at("submit")
         if not self.reachable or self.sbatch == "is not run":
             return UNREACHABLE
         if self.sbatch == "answer is lost, is not run":
             return UNCERTAIN
-        if token in self.marked:
+        if not self._begin(user, token, attempt):
             return Uncertain("sbatch has been run for this submission before")
-        self.marked.add(token)
-        asyncio.get_running_loop().call_later(0.5, self._run_sbatch, user, token)  # goes on, whoever hangs up
         await self.gates.at("sbatch")
         await asyncio.sleep(1)
         if self.sbatch == "answer is lost":
             return UNCERTAIN
         return self._verdict(token)
+
+    def _begin(self, user: str, token: str, attempt: int) -> bool:
+        """What the marker decides: only the attempt that comes next, and only once."""
+        if self.attempts[token] != attempt - 1:
+            return False
+        self.attempts[token] = attempt
+        self.begun.add(token)
+        asyncio.get_running_loop().call_later(0.5, self._run_sbatch, user, token)  # goes on, whoever hangs up
+        return True
 
     def _run_sbatch(self, user: str, token: str) -> None:
         if self.sbatch == "refuses":
@@ -129,7 +144,10 @@ class FakeSlurm:
         await self.gates.at("find")
         if not self.reachable:
             return UNCERTAIN
-        return self._verdict(token) if token in self.marked else NeverSent()
+        if token in self.begun:
+            return self._verdict(token)
+        self.attempts[token] += 1  # what is still on its way finds the door shut
+        return NeverSent()
 
     async def observe(self, user: str, users: Collection[str] | None) -> Observation:
         await self.gates.at("observe")

@@ -142,13 +142,21 @@ PRECEDENCE: dict[str, tuple[list[str], dict[str, Any], list[str]]] = {
     ),
     "on hold": ([], {"held": True}, ["--parsable", COMMENT, "--job-name=job", "--hold"]),
     "a default": ([], {"defaults": {"partition": "batch"}}, ["--parsable", COMMENT, "--job-name=job", "--partition=batch"]),
-    "the script over a default": (["-p", "gpu"], {"defaults": {"partition": "batch"}}, ["--parsable", COMMENT, "--job-name=job"]),
+    "the script over a default": (
+        ["-p", "gpu"],
+        {"defaults": {"partition": "batch"}},
+        ["--parsable", COMMENT, "--job-name=job"],
+    ),
     "a field over a default": (
         [],
         {"partition": "gpu", "defaults": {"partition": "batch"}},
         ["--parsable", COMMENT, "--job-name=job", "--partition=gpu"],
     ),
-    "a field over the script": (["-p", "x"], {"partition": "gpu"}, ["--parsable", COMMENT, "--job-name=job", "--partition=gpu"]),
+    "a field over the script": (
+        ["-p", "x"],
+        {"partition": "gpu"},
+        ["--parsable", COMMENT, "--job-name=job", "--partition=gpu"],
+    ),
     "an argument over the script": (
         ["-t", "5"],
         {"sbatchArguments": ["--time=9"]},
@@ -157,13 +165,34 @@ PRECEDENCE: dict[str, tuple[list[str], dict[str, Any], list[str]]] = {
     "all typed fields": (
         [],
         {
-            "partition": "a", "account": "b", "qos": "c", "nodes": "2-4", "tasks": 5, "cpusPerTask": 6, "memory": "7G",
-            "gpus": "a100:2", "timeLimit": "1:00", "array": "0-9%2",
+            "partition": "a",
+            "account": "b",
+            "qos": "c",
+            "nodes": "2-4",
+            "tasks": 5,
+            "cpusPerTask": 6,
+            "memory": "7G",
+            "gpus": "a100:2",
+            "timeLimit": "1:00",
+            "array": "0-9%2",
         },
-        ["--parsable", COMMENT, "--job-name=job", "--partition=a", "--account=b", "--qos=c", "--nodes=2-4", "--ntasks=5",
-         "--cpus-per-task=6", "--mem=7G", "--gpus=a100:2", "--time=1:00", "--array=0-9%2"],
+        [
+            "--parsable",
+            COMMENT,
+            "--job-name=job",
+            "--partition=a",
+            "--account=b",
+            "--qos=c",
+            "--nodes=2-4",
+            "--ntasks=5",
+            "--cpus-per-task=6",
+            "--mem=7G",
+            "--gpus=a100:2",
+            "--time=1:00",
+            "--array=0-9%2",
+        ],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("script", "fields", "expected"), PRECEDENCE.values(), ids=PRECEDENCE.keys())
@@ -175,17 +204,33 @@ REFUSED: dict[str, tuple[list[str], dict[str, Any], str]] = {
     "another user": ([], {"sbatchArguments": ["--uid=root"]}, "spec.sbatchArguments[0]: --uid is refused"),
     "another user, shortened": ([], {"sbatchArguments": ["-O", "--ui", "root"]}, "spec.sbatchArguments[1]: --uid is refused"),
     "another user in the script": (["--gid=0"], {}, "line 2 of the script: --gid is refused"),
-    "even where allowed": ([], {"sbatchArguments": ["--wrap=id"], "allow": ["wrap"]}, "spec.sbatchArguments[0]: --wrap is refused"),
+    "even where allowed": (
+        [],
+        {"sbatchArguments": ["--wrap=id"], "allow": ["wrap"]},
+        "spec.sbatchArguments[0]: --wrap is refused",
+    ),
     "another cluster": (["-Mother"], {}, "line 2 of the script: --clusters is refused: the cluster is spec.clusterRef"),
     "another cluster by an alias": (["--cluster=other"], {}, "line 2 of the script: --clusters is refused"),
-    "another directory": ([], {"sbatchArguments": ["-D/"]}, "spec.sbatchArguments[0]: --chdir is refused: use spec.executionDirectory"),
+    "another directory": (
+        [],
+        {"sbatchArguments": ["-D/"]},
+        "spec.sbatchArguments[0]: --chdir is refused: use spec.executionDirectory",
+    ),
     "hold": (["--hold"], {}, "line 2 of the script: --hold is refused: use spec.suspend"),
     "waiting": ([], {"sbatchArguments": ["-W"]}, "spec.sbatchArguments[0]: --wait is refused"),
-    "what the cluster denies": (["--exclusive"], {"deny": ["exclusive"]}, "line 2 of the script: --exclusive is refused: the cluster"),
+    "what the cluster denies": (
+        ["--exclusive"],
+        {"deny": ["exclusive"]},
+        "line 2 of the script: --exclusive is refused: the cluster",
+    ),
     "what it denies by another name": (["--ntasks-per-node=2"], {"deny": ["tasks-per-node"]}, "line 2 of the script"),
-    "denied and allowed": (["-D/"], {"deny": ["chdir"], "allow": ["chdir"]}, "line 2 of the script: --chdir is refused: the cluster"),
+    "denied and allowed": (
+        ["-D/"],
+        {"deny": ["chdir"], "allow": ["chdir"]},
+        "line 2 of the script: --chdir is refused: the cluster",
+    ),
     "a path": ([], {"sbatchArguments": ["/bin/sh"]}, "spec.sbatchArguments[0]: '/bin/sh' is not an option"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("script", "fields", "message"), REFUSED.values(), ids=REFUSED.keys())

@@ -86,7 +86,11 @@ def test_the_submission_decides_before_the_cluster(
 
 REFUSED: dict[str, tuple[dict[str, Any], Reason, str]] = {
     "a token that is no token": ({"token": "../x"}, Reason.INVALID_SPEC, "metadata.uid"),
-    "a variable that steers the loader": ({"environment": [("LD_PRELOAD", "x")]}, Reason.INVALID_SPEC, "spec.environment: LD_PRELOAD"),
+    "a variable that steers the loader": (
+        {"environment": [("LD_PRELOAD", "x")]},
+        Reason.INVALID_SPEC,
+        "spec.environment: LD_PRELOAD",
+    ),
     "a variable that steers sbatch": ({"environment": [("SBATCH_PARTITION", "x")]}, Reason.INVALID_SPEC, "spec.environment"),
     "a variable that shells protect": ({"environment": [("UID", "0")]}, Reason.INVALID_SPEC, "spec.environment: UID"),
     "no name of a variable": ({"environment": [("a b", "0")]}, Reason.INVALID_SPEC, "spec.environment: a b"),
@@ -95,10 +99,22 @@ REFUSED: dict[str, tuple[dict[str, Any], Reason, str]] = {
     "an absolute file": ({"files": [File("/etc/x", b"")]}, Reason.INVALID_SPEC, "spec.files: '/etc/x'"),
     "a file with a line end": ({"files": [File("a\nb", b"")]}, Reason.INVALID_SPEC, "spec.files"),
     "a file of ours": ({"files": [File(".slurmgate/x", b"")]}, Reason.INVALID_SPEC, "spec.files: '.slurmgate/x'"),
-    "two of one name": ({"files": [File("a", b""), File("a", b"")]}, Reason.INVALID_SPEC, "spec.files: there are two files 'a'"),
+    "two of one name": (
+        {"files": [File("a", b""), File("a", b"")]},
+        Reason.INVALID_SPEC,
+        "spec.files: there are two files 'a'",
+    ),
     "a file where the script is kept": ({"files": [File("mesh.sh", b"")]}, Reason.INVALID_SPEC, "spec.files: there are two"),
-    "a file below a file": ({"files": [File("a", b""), File("a/b/c", b"")]}, Reason.INVALID_SPEC, "spec.files: 'a/b/c' lies below"),
-    "too much": ({"files": [File("a", b"x" * 3_000_000), File("b", b"x" * 3_000_000)]}, Reason.INVALID_SPEC, "spec.files: 6000000"),
+    "a file below a file": (
+        {"files": [File("a", b""), File("a/b/c", b"")]},
+        Reason.INVALID_SPEC,
+        "spec.files: 'a/b/c' lies below",
+    ),
+    "too much": (
+        {"files": [File("a", b"x" * 3_000_000), File("b", b"x" * 3_000_000)]},
+        Reason.INVALID_SPEC,
+        "spec.files: 6000000",
+    ),
     "no script": ({"script": b" "}, Reason.SCRIPT_INVALID, "the script is empty"),
     "a bad line": ({"script": b"#!/bin/sh\n#SBATCH x\n"}, Reason.OPTION_NOT_ALLOWED, "line 2 of the script: 'x'"),
     "a line of PBS": ({"script": b"#!/bin/sh\n#PBS -N x\n"}, Reason.OPTION_NOT_ALLOWED, "line 2 of the script: #PBS"),
@@ -107,8 +123,12 @@ REFUSED: dict[str, tuple[dict[str, Any], Reason, str]] = {
         Reason.OPTION_NOT_ALLOWED,
         "spec.sbatchArguments[0]: --exclusive",
     ),
-    "DOS line ends, once srun is decided on": ({"script": b"#!/bin/sh\r\ntrue\r\n"}, Reason.SCRIPT_INVALID, "Batch script contains"),
-}  # fmt: skip
+    "DOS line ends, once srun is decided on": (
+        {"script": b"#!/bin/sh\r\ntrue\r\n"},
+        Reason.SCRIPT_INVALID,
+        "Batch script contains",
+    ),
+}
 
 
 @pytest.mark.parametrize(("fields", "reason", "message"), REFUSED.values(), ids=REFUSED.keys())

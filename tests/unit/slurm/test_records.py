@@ -180,6 +180,15 @@ def test_running_out_of_memory_is_the_end_of_the_job_also_below_srun() -> None:
     assert task.state == "FAILED"
 
 
+def test_an_end_that_slurmdbd_has_only_half_heard_of_is_none_yet() -> None:
+    """Of a real slurmdbd that had been away: the state of the end for 8 s before exit code, time and index of it."""
+    assert account(row(state="FAILED", End="Unknown"), step("57.batch", "RUNNING", End="Unknown")) == ()
+    (task,) = account(row(state="REQUEUED"), row(state="CANCELLED", End="Unknown"))
+    assert task.state == "REQUEUED"
+    (task,) = account(row(state="RUNNING", End="Unknown"))
+    assert task.state == "RUNNING"
+
+
 def test_a_requeued_job_has_its_last_record() -> None:
     (task,) = account(
         row(state="REQUEUED"),

@@ -418,6 +418,13 @@ class TestLife:
         await until(lambda: not server.live)
         assert (counts.now, counts.ever) == (0, 1)
 
+    async def test_a_connection_in_use_is_not_idle(self, make: Make, server: Server) -> None:
+        runner = make(idle_close=2)
+        for _ in range(3):
+            await runner.run("ada", ["x"], deadline=20)
+            await asyncio.sleep(1.2)
+        assert len(server.connections) == 1
+
     async def test_an_old_connection_finishes_its_commands_and_takes_no_more(self, make: Make, server: Server) -> None:
         runner = make(max_age=1)
         async with command_running(runner, server) as first:
@@ -452,7 +459,7 @@ class TestLife:
     async def test_forget_makes_room_for_those_who_wait(self, make: Make, server: Server) -> None:
         runner = make(connections_per_user=1, sessions_per_connection=1)
         async with command_running(runner, server):
-            waiting = asyncio.create_task(runner.run("ada", ["2"], deadline=20))
+            waiting = asyncio.create_task(runner.run("ada", ["2"], deadline=10))
             await asyncio.sleep(0.1)
             await runner.forget("ada")
             assert await waiting == Ran(0, b"2", b"")
