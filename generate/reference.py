@@ -31,8 +31,10 @@ def _resource(definition: Json) -> str:
         _NOTE,
         f"# {names['kind']}\n",
         f"{schema['description']}\n",
-        f"`apiVersion: {definition['spec']['group']}/{version['name']}`, short name `{names['shortNames'][0]}`, "
-        f"{definition['spec']['scope'].lower()}. In a terminal: `kubectl explain {names['singular']}.spec`.\n",
+        (
+            f"`apiVersion: {definition['spec']['group']}/{version['name']}`, short name `{names['shortNames'][0]}`, "
+            f"{definition['spec']['scope'].lower()}. In a terminal: `kubectl explain {names['singular']}.spec`.\n"
+        ),
     ]
     for part in ("spec", "status"):
         body = schema["properties"][part]

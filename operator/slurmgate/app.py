@@ -116,7 +116,8 @@ async def run(settings: Settings) -> None:
         await intake.stop(seconds=STOP_SECONDS)
         stop_kopf.set()
         await asyncio.wait({watching}, timeout=FLUSH_SECONDS)
-        if watching.done() and not watching.cancelled() and (error := watching.exception()):  # as it may, stopped while it still starts
+        # Stopped while it still starts, it may end badly.
+        if watching.done() and not watching.cancelled() and (error := watching.exception()):
             _log.warning("kopf did not stop cleanly: %r", error)
     _log.info("Stopped")
 

@@ -136,7 +136,7 @@ def test_stalled_for_longer_than_the_deadline(world: World, gates: Gates) -> Non
 
 @contextmanager
 def sent_late(world: World, gates: Gates, label: str) -> Iterator[Case]:
-    """A submission whose submit program runs, but has not got its input when the operator gives it up; at the end it gets it."""
+    """A submission whose submit program runs, but without its input when the operator gives it up; at the end it gets it."""
     each = case(label, "mario", label)
     with proxied(world, label, seconds=60) as (proxy,):
         gates.close(each.name, "before submit")

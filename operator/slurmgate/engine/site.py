@@ -207,8 +207,11 @@ class Site:
                 break
         if answer is None:
             return
+        recovered = isinstance(self._health.answer, Unavailable) and isinstance(answer, ClusterFacts)
         self._now(self._health.told(answer))
         self._metrics.cluster_up.labels(self.name).set(isinstance(answer, ClusterFacts))
+        if recovered:
+            self._use()  # nobody has to wait for the end of a long pause
 
     def _now(self, health: Health) -> None:
         """Remember the health, and show it if it says anything new. Until the cluster was asked, what it said last stands."""

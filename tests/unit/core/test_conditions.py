@@ -13,7 +13,6 @@ from slurmgate.resources.base import Condition
 from slurmgate.resources.submission import Phase, ReadyWhen
 from tests.unit.core.build import REFUSED, UNCERTAIN, UNREACHABLE, Draft, Life, at, pending, record_of, row
 
-
 Story = Callable[[], Life]
 
 

@@ -119,7 +119,7 @@ CASES: dict[str, tuple[Health, list[bool | None], bool | None, Reason]] = {
 
 
 @pytest.mark.parametrize(("health", "doors", "ready", "reason"), CASES.values(), ids=CASES.keys())
-def test_conditions(health: Health, doors: list[bool | None], ready: bool | None, reason: Reason) -> None:  # noqa: FBT001
+def test_conditions(health: Health, doors: list[bool | None], ready: bool | None, reason: Reason) -> None:
     conditions = cluster_conditions(health)
     assert [(kind, value) for kind, value, _, _ in conditions[:-1]] == list(zip(DOORS, doors, strict=True))
     assert conditions[-1][:3] == ("Ready", ready, reason)

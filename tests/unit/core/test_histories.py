@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from slurmgate.core import lifecycle
 from slurmgate.core.arrays import expanded
 from slurmgate.core.lifecycle import DELETION_DEADLINE
-from slurmgate.core.outcomes import NeverSent, NotNow, Refused, Submitted, SubmitOutcome, Task
+from slurmgate.core.outcomes import AdmissionOutcome, NeverSent, NotNow, Refused, SubmitOutcome, Submitted, Task
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Stage, Step
 from slurmgate.core.states import STATES, Kind, state
@@ -148,7 +148,8 @@ class History:
 
     def _admit(self) -> None:
         accepted = admission(array=ARRAY if self.array else None, held=self.life.record.wishes.suspend)
-        (outcome,) = self.random.choices([accepted, REFUSED, UNREACHABLE], weights=[8, 1, 2])
+        outcomes: list[AdmissionOutcome] = [accepted, REFUSED, UNREACHABLE]
+        (outcome,) = self.random.choices(outcomes, weights=[8, 1, 2])
         self.was_refused |= outcome is REFUSED
         self.life.admit(outcome)
 

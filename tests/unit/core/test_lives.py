@@ -9,7 +9,6 @@ from slurmgate.core.lifecycle import ACCOUNTING_GRACE
 from slurmgate.core.outcomes import NotNow, Refused
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Stage, Step
-from slurmgate.resources.submission import ArrayStatus
 from tests.unit.core.build import (
     NEVER_SENT,
     OTHER_TOKEN,
@@ -17,7 +16,6 @@ from tests.unit.core.build import (
     UNCERTAIN,
     UNREACHABLE,
     Life,
-    admission,
     at,
     pending,
     record_of,

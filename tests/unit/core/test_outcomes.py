@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from slurmgate.core import lifecycle
-from slurmgate.core.outcomes import ControlOutcome, FindOutcome, NotNow, Refused, Submitted, SubmitOutcome
+from slurmgate.core.outcomes import AdmissionOutcome, ControlOutcome, FindOutcome, NotNow, Refused, SubmitOutcome, Submitted
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Stage, Step
 from slurmgate.resources.submission import Phase
@@ -43,7 +42,7 @@ ADMISSIONS = {
 
 @pytest.mark.parametrize(("outcome", "stage", "phase", "reason", "later"), ADMISSIONS.values(), ids=ADMISSIONS.keys())
 def test_outcomes_of_admission(
-    outcome: lifecycle.AdmissionOutcome, stage: Stage, phase: Phase, reason: Reason, later: Step | None
+    outcome: AdmissionOutcome, stage: Stage, phase: Phase, reason: Reason, later: Step | None
 ) -> None:
     life = Life().admit(outcome)
     assert (life.stage, life.status.phase, life.record.standing.reason) == (stage, phase, reason)

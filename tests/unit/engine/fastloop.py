@@ -2,6 +2,7 @@
 
 import asyncio
 import selectors
+
 from typing_extensions import override
 
 

@@ -1,4 +1,4 @@
-"""A Slurm cluster behind the Gateway, with the manners of the real one: jobs live by the loop's clock, accounting lags, ids go."""
+"""A Slurm cluster behind the Gateway, with the real one's manners: jobs live by the loop's clock, accounting lags, ids go."""
 
 import asyncio
 from collections import Counter
@@ -19,8 +19,8 @@ from slurmgate.core.outcomes import (
     Source,
     Staged,
     StageOutcome,
-    Submitted,
     SubmitOutcome,
+    Submitted,
     Task,
     Unavailable,
     Uncertain,

@@ -1,4 +1,4 @@
-"""Whatever happens at whatever moment: at most one job, at least one unless it was not wanted any more, and an end to everything."""
+"""Whatever happens, whenever: at most one job, at least one unless it was not wanted any more, and an end to everything."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""Everything around one ClusterWorker: an API server with its watch, people who use it, a Slurm cluster, and time that flies."""
+"""Everything around one ClusterWorker: an API server with its watch, its users, a Slurm cluster, and time that flies."""
 
 import asyncio
 from collections import deque

@@ -61,7 +61,7 @@ def _validator(kind: str, part: str) -> jsonschema.Draft202012Validator:
     for _, node in walk(strict):
         if "properties" in node:
             node["additionalProperties"] = False  # it would be pruned: written, and gone
-    validator: type[Draft202012Validator] = extend(
+    validator: type[Draft202012Validator] = extend(  # type: ignore[no-untyped-call]
         Draft202012Validator, {"pattern": _pattern, "x-kubernetes-int-or-string": _int_or_string}
     )
     return validator(strict, format_checker=_FORMATS)
@@ -73,7 +73,7 @@ def _pattern(_validator: object, pattern: str, instance: object, _schema: object
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
-def _int_or_string(_validator: object, wanted: bool, instance: object, _schema: object) -> Iterator[ValidationError]:  # noqa: FBT001
+def _int_or_string(_validator: object, wanted: bool, instance: object, _schema: object) -> Iterator[ValidationError]:
     if wanted and (isinstance(instance, bool) or not isinstance(instance, int | str)):
         yield ValidationError(f"{instance!r} is neither a number nor text")
 

@@ -17,7 +17,7 @@ KEYWORDS = {
     *("minLength", "maxLength", "pattern", "minimum", "maximum", "minItems", "maxItems"),
     *("x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-int-or-string"),
 }
-"""Those of apiextensions.k8s.io/v1 JSONSchemaProps that we use. `const`, `examples`, `exclusiveMinimum: 3` and `$ref` are not of them."""
+"""Those of apiextensions.k8s.io/v1 JSONSchemaProps that we use. `const`, `examples` and `$ref` are not of them."""
 
 
 def nodes() -> Iterator[tuple[str, Json]]:

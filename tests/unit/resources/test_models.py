@@ -1,4 +1,4 @@
-"""The models take and refuse what the API server does. What they would refuse and it takes, nobody would ever be told of in kubectl."""
+"""The models take and refuse what the API server does. What only they refused, nobody would ever be told of in kubectl."""
 
 import base64
 from typing import Any
@@ -265,7 +265,7 @@ def test_what_is_unset_is_not_written() -> None:
 def test_models_do_not_change() -> None:
     spec = JobSubmissionSpec.model_validate(MINIMAL["JobSubmission"])
     with pytest.raises(ValidationError, match="frozen"):
-        spec.owner = "mario@nintendo.example"
+        spec.owner = "mario@nintendo.example"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("reason", ["", "two words", "9lives", "Trailing,", "ü"])

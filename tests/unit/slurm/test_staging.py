@@ -16,6 +16,11 @@ from slurmgate.ssh.outcome import Ran
 from tests.unit.slurm.support import OTHER_TOKEN, TOKEN, LoginNode, files, package
 
 
+@pytest.fixture(params=["/bin/dash", "/bin/bash"])
+def shell(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 def members(content: bytes) -> dict[str, bytes]:
     archive = content.split(b"\n", 5)[5]
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
