@@ -1,6 +1,7 @@
 """A real cluster for the gateway's tests: the bed's Slurm, reached through the bed's sshd by our own ssh room."""
 
 import asyncio
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -165,7 +166,7 @@ async def eventually(ask: Callable[[], Awaitable[Answer | None]], *, seconds: fl
 
 @pytest.fixture(scope="session")
 def gateway_bed() -> Iterator[bed.Bed]:
-    running = bed.up("gateway", slurm=bed.Options(message_timeout=4, kill_wait=4), kubernetes=False)
+    running = bed.up(f"gateway-{os.getpid()}", slurm=bed.Options(message_timeout=4, kill_wait=4), kubernetes=False)
     yield running
     running.down()
 

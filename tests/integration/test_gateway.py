@@ -1,6 +1,7 @@
 """The gateway on a real Slurm through a real sshd: what it sees, what it does, and what it says when things break."""
 
 import asyncio
+import os
 import random
 import re
 import shlex
@@ -242,8 +243,8 @@ def controller(site: Site) -> Iterator[Any]:
 
 def jobs_of(site: Site, job: Job) -> list[str]:
     """Ids of all jobs that Slurm has with this token."""
-    rows = site.shell("squeue --noheader --states=all --Format=JobID:0,Comment:0").splitlines()
-    return [row.split("slurmgate:")[0] for row in rows if job.token in row]
+    queue = "squeue --noheader --states=all --Format='JobID:0 ,Comment:0'"
+    return site.shell(f"{queue} | sed -n 's/ slurmgate:{job.token}.*//p'").splitlines()
 
 
 async def test_a_controller_that_is_down_is_waited_for(site: Site, controller: Any) -> None:
@@ -353,7 +354,7 @@ async def test_accounting_that_is_down_says_nothing_about_any_job(site: Site) ->
 
 
 async def test_a_cluster_without_accounting() -> None:
-    running = bed.up("gateway-bare", slurm=bed.Options(nodes=1, accounting=False), kubernetes=False)
+    running = bed.up(f"gateway-bare-{os.getpid()}", slurm=bed.Options(nodes=1, accounting=False), kubernetes=False)
     try:
         async with site_of(running) as site:
             facts = await site.gateway.describe("kirby")

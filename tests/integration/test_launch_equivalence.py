@@ -113,11 +113,12 @@ class Ran:
         """The standard output, without what differs between any two jobs."""
         name = name or next(name for name in self.outputs if name.startswith("slurm-"))
         text = self.outputs[name].decode("utf-8", "surrogateescape")
-        text = re.sub(r"slurmstepd-node\d|\bnode\d(?=: task )", "NODE", text)
+        text = re.sub(r"slurmstepd-node\d|\bnode\d(?=: task )|\[20[-\dT:.]+\](?= error: )", "NODE", text)
+        text = text.replace("NODE error: ", "NODE: error: ")  # from 24.11 on
         text = re.sub(r"\S*/(slurm_script|script)\b", "SCRIPT", text)  # $0
         text = re.sub(r"(?<=: line \d: ) *\d+ (?=[A-Z])", "PID ", text)  # of bash: "line 2: 4290 Killed"
         # what slurmstepd says of a signal, and what bash says of the `sleep` that got it, too, if it gets to it
-        return re.sub(r"^(NODE: error: \*\*\* .*|Terminated)\n", "", text, flags=re.MULTILINE)
+        return re.sub(r"^(NODE: error: \*\*\* .*|Terminated( .*)?)\n", "", text, flags=re.MULTILINE)
 
 
 Pair = tuple[Ran, Ran]
@@ -294,10 +295,12 @@ async def test_the_environment_has_more_in_it_and_nothing_else(site: Site) -> No
         found.append(dict(line.split("=", 1) for line in lines))
     plain, wrapped = found
     own = {"SLURM_JOB_ID", "SLURM_JOBID", "SLURM_TASK_PID", "SLURM_SUBMIT_DIR", "PWD", "SLURM_TOPOLOGY_ADDR", "SLURM_NODELIST"}
-    own |= {"SLURM_JOB_NODELIST", "SLURMD_NODENAME", "SLURM_JOB_START_TIME", "SLURM_JOB_END_TIME", "LINES", "COLUMNS", "_"}
+    own |= {"SLURM_JOB_NODELIST", "SLURMD_NODENAME", "SLURM_JOB_START_TIME", "SLURM_JOB_END_TIME", "_", "SLURM_JOB_SLUID"}
+    own |= {"SLURM_STEP_ID", "SLURM_STEPID"}  # from 24.11 on the batch step has a number, too
     assert {name: value for name, value in plain.items() if wrapped.get(name) != value and name not in own} == {}
+    assert wrapped["SLURM_STEP_ID"] == "0"
     more = set(wrapped) - set(plain)
-    assert {"SLURM_STEP_ID", "SLURM_NTASKS", "SRUN_CPUS_PER_TASK"} <= more
+    assert {"SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SRUN_CPUS_PER_TASK"} <= more
     assert all(name.startswith(("SLURM_", "SRUN_")) for name in more)
 
 

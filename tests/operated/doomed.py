@@ -37,7 +37,7 @@ from slurmgate.ssh import runner
 from slurmgate.ssh.exchange import Exchange
 from slurmgate.ssh.runner import Runner
 
-HASTY_SECONDS = 8.0
+HASTY_SECONDS = 5.0
 MARKED = "answer verdict=marked"
 _SUDDEN = (" started", " half sent")
 _PROGRAMS = ("stage", "submit", "find")

@@ -508,7 +508,7 @@ def test_an_unreachable_login_node_delays_and_fails_nothing(world: World, sshd: 
 
         submission.wait_for_phase("Done")
         cluster.wait_for("Ready", "True")
-    assert submission.events() == ["ClusterUnreachable", "Submitted", "Completed"]
+    assert submission.news() == ["ClusterUnreachable", "Submitted", "Completed"]
 
 
 def test_a_job_runs_on_while_its_cluster_cannot_be_reached(world: World) -> None:

@@ -52,7 +52,7 @@ def test_an_idle_operator_stops_at_once(world: World) -> None:
 @pytest.mark.usefixtures("gates")
 @pytest.mark.parametrize("delay", [0.0, 0.3, 0.8])
 def test_stopped_while_many_are_submitted(world: World, delay: float) -> None:
-    cases = [case(f"stopped {delay}", user, CLUSTER) for user in USERS * 6]
+    cases = [case(f"stopped {delay}", user, CLUSTER) for user in USERS * 4]
     submit(world, cases)
     time.sleep(delay)
     with resting(world) as seconds:

@@ -235,8 +235,13 @@ class Cluster:
 
     def condition(self, kind: str) -> Json:
         """One of its conditions now; empty if it has none of that type."""
+        return next((each for each in self.status().get("conditions", []) if each["type"] == kind), {})
+
+    def status(self) -> Json:
+        """Its status now; empty if it has none yet."""
         body = json.loads(self.world.kubectl("get", "slurmcluster", self.name, "--output=json"))
-        return next((each for each in body.get("status", {}).get("conditions", []) if each["type"] == kind), {})
+        status: Json = body.get("status", {})
+        return status
 
     def wait_for(self, kind: str, status: str) -> Json:
         """One of its conditions once it has this status."""
@@ -287,6 +292,10 @@ class Submission:
     def events(self) -> list[str]:
         """The reasons of the events about it, oldest first."""
         return [event["reason"] for event in self.world.events(self.name, self.namespace)]
+
+    def news(self) -> list[str]:
+        """The same without `Running`, which a job may be too short to be seen in."""
+        return [reason for reason in self.events() if reason != "Running"]
 
     def said(self, reason: str) -> str:
         """The message of the one event with this reason."""

@@ -329,8 +329,8 @@ def found(record: Record, outcome: FindOutcome, now: datetime) -> Decision:
             return _known(record, outcome, now)
         case Refused(reason, message):
             return _rejected(record, now, reason, message)
-        case NeverSent():
-            return _end_unsent(Decision(replace(record, stage=Stage.ACCEPTED, tries=0, not_before=None)), now)
+        case NeverSent():  # at once, but if that is lost again, the pause before the next look is longer
+            return _end_unsent(Decision(replace(record, stage=Stage.ACCEPTED, not_before=None)), now)
         case Uncertain(message):
             return _later(record, now, Reason.SUBMISSION_UNKNOWN, message)
 

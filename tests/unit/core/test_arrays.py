@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurmgate.core.arrays import MOST_TASKS, count, expanded, indexes, ranges
-from tests.unit.core.build import row
+from tests.unit.core.build import (
+    row,
+)
 
 EXPRESSIONS = {
     "one index": ("3", (3,)),

@@ -4,7 +4,15 @@ import pytest
 
 from slurmgate.core.record import Stage, Step
 from slurmgate.resources.submission import ArrayStatus
-from tests.unit.core.build import Life, admission, pending, record_of, row
+from tests.unit.core.build import (
+    admission,
+    pending,
+    record_of,
+    row,
+)
+from tests.unit.core.life import (
+    Life,
+)
 
 
 def array() -> Life:

@@ -9,7 +9,19 @@ from slurmgate.core.outcomes import Refused
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Stage, Step
 from slurmgate.resources.submission import Metadata
-from tests.unit.core.build import NOW, UNREACHABLE, Draft, Life, admission, pending, record_of, row, shown
+from tests.unit.core.build import (
+    NOW,
+    UNREACHABLE,
+    Draft,
+    admission,
+    pending,
+    record_of,
+    row,
+)
+from tests.unit.core.life import (
+    Life,
+    shown,
+)
 
 NONSENSE = Refused(Reason.INVALID_SPEC, "spec.files.0.inlineBase64: incorrect padding")
 

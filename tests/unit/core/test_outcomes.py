@@ -14,12 +14,14 @@ from tests.unit.core.build import (
     REFUSED,
     UNCERTAIN,
     UNREACHABLE,
-    Life,
     admission,
     at,
     pending,
     record_of,
     row,
+)
+from tests.unit.core.life import (
+    Life,
     told,
 )
 
@@ -154,9 +156,23 @@ def test_what_turns_out_not_to_be_allowed_any_more_is_not_sent_again() -> None:
     assert life.next_step is Step.LET_GO
 
 
-def test_what_was_never_sent_is_submitting_again_once_that_is_known() -> None:
-    life = Life().admit().submit(UNCERTAIN).find(NEVER_SENT).admit()
-    assert life.shows() == ("Created", None, "Submitting")
+def test_pauses_grow_while_every_answer_is_lost() -> None:
+    life = Life().admit()
+    pauses = []
+    for _ in range(8):
+        life.submit(UNCERTAIN)
+        assert life.record.not_before
+        pauses.append((life.record.not_before - life.now).total_seconds())
+        life.now = life.record.not_before
+        assert life.find(NEVER_SENT).next_step is Step.SUBMIT
+        life.admit()
+    assert pauses[:6] == sorted(pauses[:6])
+    assert pauses[-1] > 100
+    assert told(life.events) == [("Warning", Reason.SUBMISSION_UNKNOWN)]
+
+
+def test_what_was_never_sent_before_a_restart_is_submitting_again() -> None:
+    assert Life().admit().submit(UNCERTAIN).restart().find(NEVER_SENT).admit().shows() == ("Created", None, "Submitting")
 
 
 CONTROLS: dict[Step, tuple[Change, Reason, Step | None]] = {

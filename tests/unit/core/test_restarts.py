@@ -14,11 +14,13 @@ from tests.unit.core.build import (
     UNCERTAIN,
     UNREACHABLE,
     Draft,
-    Life,
     admission,
     pending,
     record_of,
     row,
+)
+from tests.unit.core.life import (
+    Life,
 )
 
 PREPARING, ACCEPTED, UNKNOWN, KNOWN, ENDED, RELEASED = Stage

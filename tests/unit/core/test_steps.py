@@ -8,7 +8,19 @@ import pytest
 from slurmgate.core import lifecycle
 from slurmgate.core.lifecycle import CANCEL_AGAIN_AFTER, DELETION_DEADLINE
 from slurmgate.core.record import Stage, Step
-from tests.unit.core.build import UNCERTAIN, UNREACHABLE, Draft, Life, at, pending, record_of, row, told
+from tests.unit.core.build import (
+    UNCERTAIN,
+    UNREACHABLE,
+    Draft,
+    at,
+    pending,
+    record_of,
+    row,
+)
+from tests.unit.core.life import (
+    Life,
+    told,
+)
 
 PREPARING, ACCEPTED, UNKNOWN, KNOWN, ENDED, RELEASED = Stage
 LONG_AGO = DELETION_DEADLINE + timedelta(minutes=1)

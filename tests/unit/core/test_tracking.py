@@ -19,7 +19,15 @@ from slurmgate.core.tracking import (
     waiting,
 )
 from slurmgate.resources.submission import ArrayStatus, SlurmStatus, Usage
-from tests.unit.core.build import JOB, OTHER_TOKEN, TOKEN, at, pending, record_of, row
+from tests.unit.core.build import (
+    JOB,
+    OTHER_TOKEN,
+    TOKEN,
+    at,
+    pending,
+    record_of,
+    row,
+)
 
 OURS = {
     "our token": (row("RUNNING"), True),

@@ -27,9 +27,17 @@ from slurmgate.core.outcomes import (
 )
 from slurmgate.core.reasons import Reason
 from slurmgate.slurm.gateway import Package
-from tests.unit.core.build import REFUSED, SACCT_DOWN, SQUEUE_DOWN, UNCERTAIN, UNREACHABLE, at
+from tests.unit.core.build import (
+    REFUSED,
+    SACCT_DOWN,
+    SQUEUE_DOWN,
+    UNCERTAIN,
+    UNREACHABLE,
+    at,
+)
 from tests.unit.engine.gates import Gates
 
+LOCKED_OUT = Unavailable(Reason.AUTHENTICATION_FAILED, "login1 refuses the key")
 WAITS, RUNS, MIN_JOB_AGE, LAG = 3.0, 100.0, 300.0, 2.0
 
 Sbatch = Literal["answers", "answer is lost", "is not run", "refuses", "answer is lost, is not run"]
@@ -79,6 +87,7 @@ class FakeSlurm:
         self.refused: set[str] = set()
         self.sbatch: Sbatch = "answers"
         self.arrives_late = 0.0
+        self.locked_out: set[str] = set()
         self.reachable = True
         self.accounting_answers = True
         self.tidied: list[str] = []
@@ -151,6 +160,8 @@ class FakeSlurm:
 
     async def observe(self, user: str, users: Collection[str] | None) -> Observation:
         await self.gates.at("observe")
+        if user in self.locked_out:
+            return LOCKED_OUT
         if not self.reachable:
             return SQUEUE_DOWN
         return self._seen(Source.QUEUE, [job for job in self.jobs if self._age(job) < MIN_JOB_AGE])

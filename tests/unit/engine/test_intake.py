@@ -11,7 +11,13 @@ from slurmgate.engine.intake import Intake
 from slurmgate.engine.site import Site
 from slurmgate.resources.cluster import SlurmCluster
 from slurmgate.resources.submission import Phase
-from tests.unit.core.build import TOKEN, Draft, told
+from tests.unit.core.build import (
+    TOKEN,
+    Draft,
+)
+from tests.unit.core.life import (
+    told,
+)
 from tests.unit.engine.world import CLUSTER, FakeSite, World, now
 
 

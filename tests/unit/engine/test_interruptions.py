@@ -6,7 +6,10 @@ import pytest
 
 from slurmgate.resources.base import FINALIZER
 from slurmgate.resources.submission import Phase
-from tests.unit.core.build import TOKEN, Draft
+from tests.unit.core.build import (
+    TOKEN,
+    Draft,
+)
 from tests.unit.engine.world import World
 
 FROM_CONFIG_MAP = Draft().with_spec(script={"configMapKeyRef": {"name": "scripts", "key": "run.sh"}})
@@ -34,6 +37,9 @@ PLACES: dict[str, Draft] = {
 BEFORE_IT_CAN_BE_SENT = ["namespace_annotation", "of_submission", "read_script", "fix", "fix: status", "fix: answer", "stage"]
 OVER = ["account", "tidy", "let_go", "let_go: answer"]
 
+LAGS = [0.001, 0.05, 3.0]
+"""How long a change is on its way to the operator: less than the answer to a write of its own, a little more, much more."""
+
 
 async def arrive(world: World, place: str) -> None:
     """Bring a submission to the place, and stop it there."""
@@ -52,14 +58,16 @@ def let_go_of(world: World) -> bool:
 
 async def go_on(world: World, place: str) -> None:
     """Open the gate a while after what happened there, and let everything come to its end."""
-    await world.settle(seconds=1)
+    await world.settle(seconds=1 + world.api.watch_lag)
     world.gates.open(place)
     await world.settle()
     assert at_most_one_job(world)
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_a_cancellation_at_any_moment(world: World, place: str) -> None:
+@pytest.mark.parametrize("watch_lag", LAGS)
+async def test_a_cancellation_at_any_moment(world: World, watch_lag: float, place: str) -> None:
+    world.api.watch_lag = watch_lag
     await arrive(world, place)
     world.api.edit(TOKEN, Draft.cancelled)
     await go_on(world, place)
@@ -74,7 +82,9 @@ async def test_a_cancellation_at_any_moment(world: World, place: str) -> None:
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_a_deletion_at_any_moment(world: World, place: str) -> None:
+@pytest.mark.parametrize("watch_lag", LAGS)
+async def test_a_deletion_at_any_moment(world: World, watch_lag: float, place: str) -> None:
+    world.api.watch_lag = watch_lag
     await arrive(world, place)
     world.api.delete(TOKEN)
     await go_on(world, place)

@@ -4,7 +4,10 @@ import pytest
 
 from slurmgate.core.reasons import Reason
 from slurmgate.resources.submission import Phase
-from tests.unit.core.build import TOKEN, Draft
+from tests.unit.core.build import (
+    TOKEN,
+    Draft,
+)
 from tests.unit.engine.slurm import RUNS
 from tests.unit.engine.world import World
 
@@ -96,3 +99,28 @@ async def test_a_job_submitted_while_slurm_was_being_asked_is_not_taken_for_lost
     await world.settle()
     assert {stored.status.phase for stored in world.api.objects.values()} == {Phase.DONE}
     assert len(world.slurm.jobs) == 2
+
+
+async def test_a_user_who_cannot_log_in_leaves_the_jobs_of_others_watched(world: World) -> None:
+    other = Draft().with_metadata(name="other", uid="00000002-0000-4000-8000-000000000000")
+    world.api.create(other.with_spec(owner="mario@nintendo.example"))
+    await running(world)
+    world.slurm.locked_out.add("kirby")
+    await world.settle(seconds=RUNS + 20)
+    assert {stored.status.phase for stored in world.api.objects.values()} == {Phase.DONE}
+
+
+async def test_where_jobs_are_hidden_a_user_who_cannot_log_in_leaves_only_his_own_jobs_unwatched(world: World) -> None:
+    world.site.hides_jobs = True
+    other = Draft().with_metadata(name="other", uid="00000002-0000-4000-8000-000000000000")
+    world.api.create(other.with_spec(owner="mario@nintendo.example"))
+    await running(world)
+    world.slurm.locked_out.add("kirby")
+    await world.settle(seconds=RUNS + 20)
+    assert {stored.status.user: stored.status.phase for stored in world.api.objects.values()} == {
+        "kirby": Phase.SUBMITTED,
+        "mario": Phase.DONE,
+    }
+    world.slurm.locked_out.clear()
+    await world.settle(seconds=20)
+    assert world.object().status.phase is Phase.DONE

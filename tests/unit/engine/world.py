@@ -19,7 +19,11 @@ from slurmgate.resources.base import FINALIZER
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import JobSubmissionStatus
 from slurmgate.telemetry.metrics import Metrics
-from tests.unit.core.build import TOKEN, Draft, at
+from tests.unit.core.build import (
+    TOKEN,
+    Draft,
+    at,
+)
 from tests.unit.engine.gates import Gates
 from tests.unit.engine.slurm import FakeSlurm
 

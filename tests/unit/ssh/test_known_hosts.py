@@ -38,6 +38,7 @@ def fingerprint(key: str) -> str:
         (f"login1 {KEY}", Host("login1", 2222)),
         (f"# a comment\n\nlogin1 {KEY}\n", Host("login1")),
     ],
+    ids=["name", "address", "blanks", "pattern", "port", "any port", "after a comment"],
 )
 def test_a_host_is_found(line: str, host: Host) -> None:
     assert fingerprints(line, host) == fingerprint(KEY)

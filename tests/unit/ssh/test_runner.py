@@ -392,6 +392,7 @@ class TestHostKeys:
             ("login2", AUTHORITY, "rincipal"),
             ("127.0.0.1", HOST_KEY, f"presented a certificate signed by {HOST_KEY.get_fingerprint()}"),
         ],
+        ids=["right", "another host", "another signer"],
     )
     async def test_a_host_certificate(
         self, make: Make, server: Server, principal: str, signer: asyncssh.SSHKey, expected: str | None
