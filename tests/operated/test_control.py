@@ -48,15 +48,24 @@ def test_a_running_job_is_cancelled(world: World) -> None:
     cancelled_in_slurm(world, submission.token)
 
 
-def test_a_waiting_job_is_cancelled(world: World) -> None:
+@pytest.fixture(scope="module")
+def never_started(world: World) -> Submission:
+    """Cancelled in the queue."""
     submission = world.submit(sbatchArguments=IN_AN_HOUR)
     submission.wait_for_state("PENDING")
-
     submission.patch(cancel=True)
+    submission.wait_for_phase("Cancelled")
+    return submission
 
-    status = submission.wait_for_phase("Cancelled")
-    cancelled_in_slurm(world, submission.token)
-    assert "startTime" not in status["slurm"]
+
+def test_a_waiting_job_is_cancelled(world: World, never_started: Submission) -> None:
+    cancelled_in_slurm(world, never_started.token)
+    assert never_started.events() == ["Submitted", "Cancelling", "Cancelled"]
+
+
+def test_a_job_that_is_cancelled_in_the_queue_never_started(never_started: Submission) -> None:
+    """Slurm's accounting says that it started when it was cancelled."""
+    assert "startTime" not in never_started.status()["slurm"]
 
 
 def test_an_array_is_cancelled_as_a_whole(world: World) -> None:
@@ -168,12 +177,8 @@ def test_deleting_cancels_a_waiting_job(world: World) -> None:
     cancelled_in_slurm(world, token)
 
 
-@pytest.fixture
-def orphan(world: World) -> Submission:
-    return world.submit(UNTIL_TOLD, deletionPolicy="Orphan")
-
-
-def test_an_orphan_runs_on(world: World, orphan: Submission) -> None:
+def test_an_orphan_runs_on(world: World) -> None:
+    orphan = world.submit(UNTIL_TOLD, deletionPolicy="Orphan")
     status = orphan.wait_for_state("RUNNING")
     token = orphan.token
 

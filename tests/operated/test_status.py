@@ -129,6 +129,7 @@ def test_a_failed_job_shows_its_exit_code(failing: Submission) -> None:
     status = failing.wait_for_phase("Aborted")
 
     assert (status["slurm"]["state"], status["slurm"]["exitCode"]) == ("FAILED", 3)
+    assert (status["slurm"]["partition"], status["slurm"]["nodes"]) == ("batch", "node1")
     assert "signal" not in status["slurm"]
     assert failing.conditions() == {
         "Accepted": ("True", "Accepted"),

@@ -5,7 +5,7 @@ has ended records in sacct while it waits to run again.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from slurmgate.core.arrays import expanded, indexes, ranges
@@ -67,8 +67,11 @@ def merge(known: Iterable[Task], news: Iterable[Task]) -> tuple[Task, ...]:
     latest = {task.index: task for task in known}
     for task in news:
         old = latest.get(task.index)
-        if old is None or not settled(old) or live(task):
+        if old is None:
             latest[task.index] = task
+        elif not settled(old) or live(task):
+            # slurmdbd may know the end of a short job before it knows the partition
+            latest[task.index] = replace(task, partition=task.partition or old.partition)
     return tuple(latest.values())
 
 

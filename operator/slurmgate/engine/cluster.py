@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from slurmgate.core import lifecycle
@@ -94,7 +94,10 @@ class ClusterWorker:
                 return
         elif known.over and submission.status.phase and submission.status.phase.ended:
             self.forget(token)  # the API server has the end: nothing older can come any more
-            return
+            decision = lifecycle.first_seen(submission, self._clock())
+            if decision.record.over and decision.record.status == submission.status:
+                return
+            known = None
         else:
             decision = lifecycle.edited(known, submission, self._clock())
         if decision.record.stage in {Stage.PREPARING, Stage.ACCEPTED, Stage.UNKNOWN}:
@@ -136,7 +139,10 @@ class ClusterWorker:
             except Exception:  # noqa: BLE001 - see below
                 # One submission that trips over a mistake of ours must not stop its cluster. It is tried again, slowly.
                 _log.exception("A step failed in a way nobody foresaw")
-                self._queue.add_after(token, UNFORESEEN_SECONDS)
+                if token in self._records:
+                    later = self._clock() + timedelta(seconds=UNFORESEEN_SECONDS)
+                    self._records[token] = replace(self._records[token], not_before=later)
+                    self._queue.add_after(token, UNFORESEEN_SECONDS)
             finally:
                 self._queue.done(token)
 
@@ -160,7 +166,8 @@ class ClusterWorker:
                 await self._control(record, step)
             case Step.LET_GO:
                 await self._outbox.let_go(record)
-                self._change(record.token, record.stage, lifecycle.let_go)
+                if not self._change(record.token, record.stage, lifecycle.let_go):  # the object was quicker to go
+                    self._outbox.publish(record, lifecycle.let_go(record).events)
                 if record.wishes.deleted:
                     self.forget(record.token)
             case _:

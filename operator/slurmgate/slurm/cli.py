@@ -247,6 +247,8 @@ class CliGateway:
 def _attempt(answer: Answer, directory: str) -> Submitted | Refused | NotNow | None:
     """What the files of an attempt say; None if they do not say whether Slurm has the job."""
     words = answer.words("err")
+    if answer.get("failed") and not words:
+        return NotNow(Reason.SUBMITTING, "no attempt was made since the last look-up")  # it was close.sh that made the folder
     if answer.get("failed"):
         return verdicts.refusal(words, reason=Reason.SUBMIT_REJECTED)
     match = _JOB_ID.search(answer.content("out").decode("utf-8", "replace"))

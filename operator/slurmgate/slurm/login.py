@@ -9,7 +9,7 @@ from slurmgate.core.reasons import Reason
 from slurmgate.slurm import remote, verdicts
 from slurmgate.ssh.outcome import Cause, DidNotRun, Outcome, Ran, Unknown
 
-TRANSFER_SECONDS: Final = 60
+TRANSFER_SECONDS: Final = 120
 """For programs that only touch files, a package of 7 MiB among them."""
 CONNECT_SECONDS: Final = 30
 """What a program may take longer here than there: connecting, waiting for a session, the way there and back."""

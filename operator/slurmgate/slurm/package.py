@@ -12,6 +12,7 @@ from slurmgate.resources.submission import (
     JobSubmissionSpec,
     Launch,
     LaunchMode,
+    LaunchStatus,
 )
 from slurmgate.slurm import directives, options
 from slurmgate.slurm import script as scripts
@@ -77,7 +78,7 @@ def prepare(
         return resolved
     values = resolved.values
     decided = scripts.decide(launch, script, found, values)
-    if refused := _foreign(found, values) or scripts.check(script, decided.mode):
+    if refused := _foreign(found, values) or _unused(spec.launch, decided) or scripts.check(script, decided.mode):
         return refused
     batch = None
     if decided.mode is LaunchMode.SRUN:
@@ -139,6 +140,15 @@ def _foreign(found: directives.Directives, values: Collection[str]) -> Refused |
         return None
     message = "#PBS and #BSUB lines are not understood; write #SBATCH lines, or add --ignore-pbs"
     return Refused(Reason.OPTION_NOT_ALLOWED, f"{found.foreign}: {message}")
+
+
+def _unused(wanted: Launch | None, decided: LaunchStatus) -> Refused | None:
+    """Arguments for an srun that will not be."""
+    if decided.mode is LaunchMode.SRUN or wanted is None or not wanted.srun_arguments:
+        return None
+    return Refused(
+        Reason.INVALID_SPEC, f"spec.launch.srunArguments: srun is not used ({decided.why}); set spec.launch.mode: Srun"
+    )
 
 
 def _environment(variables: Iterable[tuple[str, str]]) -> Refused | None:

@@ -9,7 +9,11 @@ plain sbatch would have given, so the batch script made here (remote/batch.sh)
 * hands on signals, and ends by the signal that ended the task, which srun itself turns into the exit code 128+n;
 * starts the step with `--overlap`: a script that runs srun itself, unnoticed by `Auto`, must not wait for itself for ever.
 
-Several tasks have no counterpart in plain sbatch: there srun speaks for itself.
+What is not the same: `$0` is the staged file; standard input is a pipe; the environment has the variables of a step, too; sacct
+has a step `.0`, and its DerivedExitCode is the script's; slurmstepd's line about a signal names the step as well as the job;
+`scancel --full --signal` reaches srun as well as the script, and the time limit sends SIGTERM twice; a script that runs out of
+memory is a FAILED job whose step is OUT_OF_MEMORY (records.py takes the step's word for it). Several tasks have no counterpart
+in plain sbatch at all: there srun speaks for itself.
 """
 
 import re

@@ -76,7 +76,7 @@ async def test_a_submission_cancelled_while_no_operator_ran_is_told_so(world: Wo
 @pytest.mark.parametrize(
     "watch_lag",
     [
-        pytest.param(0.001, marks=pytest.mark.xfail(strict=True, reason="receive forgets the record and the edit with it")),
+        0.001,
         0.05,
         3.0,
     ],

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from slurmgate.core.outcomes import NeverSent, Refused, SubmitOutcome, Submitted, Uncertain
+from slurmgate.core.outcomes import NeverSent, Refused, Staged, SubmitOutcome, Submitted, Uncertain
 from slurmgate.core.reasons import Reason
 from tests.unit.slurm.support import OTHER_TOKEN, TOKEN, LoginNode, package
 
 
 async def submit(login: LoginNode) -> SubmitOutcome:
-    await login.gateway.stage("kirby", package("~/x"))
-    return await login.gateway.submit("kirby", TOKEN, directory(login))
+    staged = await login.gateway.stage("kirby", package("~/x"))
+    assert isinstance(staged, Staged)
+    return await login.gateway.submit("kirby", TOKEN, staged.directory, staged.attempt)
 
 
 def directory(login: LoginNode) -> str:
@@ -45,6 +46,15 @@ async def test_what_was_never_staged_was_never_sent(login: LoginNode) -> None:
 async def test_what_was_staged_only_was_never_sent(login: LoginNode) -> None:
     await login.gateway.stage("kirby", package("~/x"))
     assert await find(login) == NeverSent()
+
+
+async def test_looking_twice_says_the_same(login: LoginNode) -> None:
+    await login.gateway.stage("kirby", package("~/x"))
+    for _ in range(3):
+        assert await find(login) == NeverSent()
+    login.says("sbatch", "7\n")
+    assert isinstance(await submit(login), Submitted)
+    assert isinstance(await find(login), Submitted)
 
 
 async def test_an_answer_that_was_lost_on_the_way_is_found(login: LoginNode) -> None:

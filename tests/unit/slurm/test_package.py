@@ -115,6 +115,16 @@ REFUSED: dict[str, tuple[dict[str, Any], Reason, str]] = {
         Reason.INVALID_SPEC,
         "spec.files: 6000000",
     ),
+    "arguments for an srun that is not used": (
+        {"launch": {"mode": "None", "srunArguments": ["--mpi=pmix"]}},
+        Reason.INVALID_SPEC,
+        "spec.launch.srunArguments: srun is not used (asked for",
+    ),
+    "arguments for srun in a script that calls it": (
+        {"launch": {"srunArguments": ["--mpi=pmix"]}, "script": b"#!/bin/sh\nsrun x\n"},
+        Reason.INVALID_SPEC,
+        "spec.launch.srunArguments: srun is not used (line 2 of the script names srun)",
+    ),
     "no script": ({"script": b" "}, Reason.SCRIPT_INVALID, "the script is empty"),
     "a bad line": ({"script": b"#!/bin/sh\n#SBATCH x\n"}, Reason.OPTION_NOT_ALLOWED, "line 2 of the script: 'x'"),
     "a line of PBS": ({"script": b"#!/bin/sh\n#PBS -N x\n"}, Reason.OPTION_NOT_ALLOWED, "line 2 of the script: #PBS"),
@@ -142,6 +152,11 @@ def test_lines_of_pbs_may_be_ignored_on_purpose() -> None:
     script = b"#!/bin/sh\n#PBS -N x\n"
     assert accepted(script, sbatchArguments=["--ignore-pbs"])
     assert accepted(b"#!/bin/sh\n#SBATCH --ignore-pbs\n#PBS -N x\n")
+
+
+def test_the_clusters_arguments_for_srun_may_go_unused() -> None:
+    _, package = accepted(cluster={"defaults": {"launch": {"srunArguments": ["--mpi=pmix"]}}}, launch={"mode": "None"})
+    assert package.batch is None
 
 
 def test_a_file_may_have_the_name_of_a_script_that_is_not_kept() -> None:

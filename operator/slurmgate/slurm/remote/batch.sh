@@ -43,8 +43,8 @@ grep -Ev "^srun: ($usual)" "$io/srun" >&2
 [ "$status" -le 128 ] || grep -q ': task 0: Exited with exit code' "$io/srun" || killed=$((status - 128))
 rm -rf "$io"
 if [ -n "${killed:-}" ]; then
-    ulimit -c 0
+    ulimit -c 0 2>/dev/null
     for signal in $signals; do trap - "$signal"; done
-    kill -s "$killed" $$
+    kill "-$killed" $$
 fi
 exit "$status"
