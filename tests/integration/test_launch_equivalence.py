@@ -69,7 +69,7 @@ SCRIPTS: dict[str, str | bytes] = {
     "the environment": "#!/bin/bash\n#SBATCH -c2\numask; ulimit -n; echo $HOME $SLURM_CPUS_PER_TASK $VALUE $# $SLURM_NNODES\n",
     "no environment": "#!/bin/bash\n#SBATCH --export=NONE\necho $HOME $VALUE; env | grep -c ^SLURM_JOB_ID\n",
     "something left running": "#!/bin/bash\nsleep 600 &\necho out\n",
-    "its own step": "#!/bin/bash\nsrun sh -c 'echo step; exit 9'\n",
+    "its own step": "#!/bin/bash\nsrun sh -c 'echo step; exit 9' 2>&1 | sort\nexit ${PIPESTATUS[0]}\n",
     "every horror of quoting": HORRORS,
     "as long as can be": LONG,
     "bytes that are no text": b"#!/bin/bash\n# \xff\xfe \x80\n#SBATCH --comment='\xe9'\necho '\xff\xc3\x28' '\x1b[31m'\n",

@@ -274,7 +274,7 @@ def test_keys_in_a_config_map_are_taken_only_where_that_is_allowed(world: World,
     in_config_map.write(inline("kirby", b64(key_of(world, "kirby"))), entry("mario"))
     refusal = rejected(in_config_map.submit("kirby"))
     assert "ssh_private_key_b64 is not accepted from a ConfigMap: put the key into a Secret" in refusal
-    assert in_config_map.problems() in refusal
+    world.eventually(in_config_map.problems, lambda problems: bool(problems) and problems in refusal)
 
     in_config_map.cluster.describe(identity={"mapping": {"configMap": "by-config-map", "allowInlineKeysInConfigMap": True}})
     in_config_map.cluster.wait_for("MappingValid", "True")

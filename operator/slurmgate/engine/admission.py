@@ -102,7 +102,7 @@ async def _file(record: Record, file: SupportingFile, references: References) ->
         content = await _read(record, "Secret", file.secret_key_ref, f"{where}.secretKeyRef", references)
     else:
         raise AssertionError("the schema asks for one source")
-    return File(file.name, content, executable=file.executable)
+    return File(file.name, content, executable=file.executable, private=file.secret_key_ref is not None)
 
 
 async def _value(record: Record, variable: EnvironmentVariable, references: References) -> str:

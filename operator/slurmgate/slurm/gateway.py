@@ -25,6 +25,8 @@ class File:
     """Path below the working directory."""
     content: bytes = field(repr=False)
     executable: bool = False
+    private: bool = False
+    """Only its owner may read it, as what comes from a Secret should be: homes are open to everybody on many clusters."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ def stdin(package: Package, *, sbatch: str) -> bytes:
 
 def _members(package: Package, *, sbatch: str) -> Iterator[tuple[str, int, bytes]]:
     for file in package.files:
-        yield f"files/{file.name}", 0o777 if file.executable else 0o666, file.content  # the user's umask applies
+        mode = 0o777 if file.executable else 0o666  # the user's umask applies
+        yield f"files/{file.name}", mode & 0o700 if file.private else mode, file.content
     yield "script", 0o700, package.script
     if package.batch is not None:
         yield "batch", 0o600, package.batch

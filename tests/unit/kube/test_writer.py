@@ -50,7 +50,7 @@ async def test_the_latest_of_many_is_written(fake: FakeApi, writer: StatusWriter
     fake.troubles.append(Trouble(500, delay=0.1))
     for number in range(50):
         writer.put(target, {"user": str(number)})
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
     await writer.confirm(target, {"user": "end"}, deadline=5)
     assert status(fake) == {"user": "end"}
     assert len(fake.seen) == 2
