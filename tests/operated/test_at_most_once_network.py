@@ -1,7 +1,7 @@
 """The connection breaks while a submission is under way, or Slurm or the login node does; one whole job comes of it."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -146,13 +146,10 @@ def sent_late(world: World, gates: Gates, label: str) -> Iterator[Case]:
         gates.open(each.name, "before submit")
         proxy.await_held()
         await_all(world, [each], unknown)
-
-        def arrive() -> None:
-            assert programs(world, "mario")
-            proxy.deliver()
-            world.eventually(lambda: programs(world, "mario"), lambda left: not left)
-
-        yield each, arrive
+        yield each
+        assert programs(world, "mario")
+        proxy.deliver()
+        world.eventually(lambda: programs(world, "mario"), lambda left: not left)
 
 
 def programs(world: World, user: str) -> str:
@@ -161,21 +158,19 @@ def programs(world: World, user: str) -> str:
 
 
 def test_a_command_arrives_after_its_submission_was_sent_again(world: World, gates: Gates) -> None:
-    with sent_late(world, gates, "late") as (each, arrive):
+    with sent_late(world, gates, "late") as each:
         await_all(world, [each], known)
-        arrive()
-        once(world, each)
+    once(world, each)
 
 
 def test_a_command_arrives_after_its_submission_was_cancelled(world: World, gates: Gates) -> None:
-    with sent_late(world, gates, "too-late") as (each, arrive):
+    with sent_late(world, gates, "too-late") as each:
         submission = Submission(world, valhalla.RESEARCH, each.name)
         submission.patch(cancel=True)
         submission.wait_for_phase("Cancelled")
-        arrive()
-        time.sleep(1)
+    time.sleep(1)
 
-        assert world.jobs_of(submission.token) == []
+    assert world.jobs_of(submission.token) == []
 
 
 def test_the_login_node_goes_down_before_sbatch_is_run(world: World, gates: Gates, direct: str) -> None:
