@@ -151,6 +151,11 @@ def edited(record: Record, submission: JobSubmission, now: datetime) -> Decision
     return _end_unsent(_restated(after, now), now)
 
 
+def is_over(submission: JobSubmission) -> bool:
+    """Whether the resource itself says that nothing is left to do for it."""
+    return _stage(submission) is Stage.RELEASED
+
+
 def unreadable(metadata: Metadata, body: Mapping[str, Any], refusal: Refused, now: datetime) -> Decision | None:
     """A resource that passed the schema and still makes no sense is rejected. None if that was said already."""
     status = JobSubmissionStatus.model_validate(body.get("status") or {})

@@ -88,16 +88,13 @@ class ClusterWorker:
         """The submission was created, changed or deleted by somebody, or is listed after a start."""
         token = submission.metadata.uid
         known = self._records.get(token)
+        if known is not None and known.over and lifecycle.is_over(submission):
+            self.forget(token)  # the API server has the end: nothing older can come any more
+            known = None
         if known is None:
             decision = lifecycle.first_seen(submission, self._clock())
             if decision.record.over and decision.record.status == submission.status:
                 return
-        elif known.over and submission.status.phase and submission.status.phase.ended:
-            self.forget(token)  # the API server has the end: nothing older can come any more
-            decision = lifecycle.first_seen(submission, self._clock())
-            if decision.record.over and decision.record.status == submission.status:
-                return
-            known = None
         else:
             decision = lifecycle.edited(known, submission, self._clock())
         if decision.record.stage in {Stage.PREPARING, Stage.ACCEPTED, Stage.UNKNOWN}:
@@ -264,6 +261,8 @@ class ClusterWorker:
         self._count(before, record)
         if before:
             shown = before.status
+        if phase(record).ended and not (shown and shown.phase and shown.phase.ended):
+            self._metrics.submissions_ended.labels(self.name, phase(record).value).inc()
         just_seen = before is None and record.standing.reason is Reason.PREPARING  # what follows at once is worth the write
         if (record.status != shown and not just_seen) or decision.events:
             self._outbox.publish(record, decision.events)
@@ -275,16 +274,12 @@ class ClusterWorker:
             self._queue.add(record.token)
 
     def _count(self, before: Record | None, after: Record | None) -> None:
-        """Keep the metrics in step with a record that came, changed or went."""
+        """Keep the number of submissions in each phase in step with a record that came, changed or went."""
         was, now = (phase(record) if record else None for record in (before, after))
-        if was is now:
-            return
         if was and not was.ended:
             self._metrics.submissions.labels(self.name, was.value).dec()
         if now and not now.ended:
             self._metrics.submissions.labels(self.name, now.value).inc()
-        elif now:
-            self._metrics.submissions_ended.labels(self.name, now.value).inc()
 
     def _log_standing(self, record: Record) -> None:
         with bind(submission=f"{record.namespace}/{record.name}", cluster=self.name, token=record.token):

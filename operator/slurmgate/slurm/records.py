@@ -56,8 +56,9 @@ Key = tuple[str, str | None]
 
 _ID = re.compile(r"([0-9]+)(?:_\[?([0-9][0-9,:-]*)(?:%[0-9]+)?\]?|(\+[0-9]+))?")
 _TOKEN = re.compile(rf"{COMMENT_PREFIX}([0-9A-Za-z-]+)")
-_NOT_STARTED = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"})
-_NOT_ENDED = _NOT_STARTED | {"RUNNING", "CONFIGURING", "SUSPENDED", "RESIZING", "SIGNALING", "STOPPED", "COMPLETING"}
+_NOT_ENDED = frozenset(
+    ["PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD", "RUNNING", "CONFIGURING", "SUSPENDED", "RESIZING", "SIGNALING", "STOPPED", "COMPLETING"]
+)
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50}
 
 
@@ -146,7 +147,7 @@ def _queue_row(line: str, mark: str) -> Task | None:
     if match is None or not found or len(cells) != len(_QUEUE_FIELDS) + 1:
         return None
     row = dict(zip(_QUEUE_FIELDS, cells, strict=False))
-    state = _state(row["State"])
+    state, nodes = _state(row["State"]), row["NodeList"] or None
     return Task(
         job_id=match[1],
         index=match[2] or match[3],
@@ -155,16 +156,17 @@ def _queue_row(line: str, mark: str) -> Task | None:
         user=row["UserName"] or None,
         token=_token(cells[-1]),
         submit_time=time(row["SubmitTime"]),
-        start_time=None if state in _NOT_STARTED else time(row["StartTime"]),
+        start_time=time(row["StartTime"]) if nodes else None,
         end_time=None if state in _NOT_ENDED else time(row["EndTime"]),
         partition=row["Partition"] or None,
-        nodes=row["NodeList"] or None,
+        nodes=nodes,
         restarts=_number(row["RestartCnt"]),
     )
 
 
 def _account_row(key: Key, row: dict[str, str]) -> Task:
     state = _state(row["State"])
+    nodes = None if row["NodeList"] in {"", "None assigned"} else row["NodeList"]
     code, signal = exit_code(row["ExitCode"])
     derived, _ = exit_code(row["DerivedExitCode"])
     if code is not None and derived == code + CUT_OFF:
@@ -179,10 +181,10 @@ def _account_row(key: Key, row: dict[str, str]) -> Task:
         user=row["User"] or None,
         token=_token(row["SubmitLine"]) or _token(row["Comment"]),
         submit_time=time(row["Submit"]),
-        start_time=time(row["Start"]),
+        start_time=time(row["Start"]) if nodes else None,
         end_time=time(row["End"]),
         partition=row["Partition"] or None,
-        nodes=None if row["NodeList"] in {"", "None assigned"} else row["NodeList"],
+        nodes=nodes,
         restarts=0,
         elapsed_seconds=_number(row["ElapsedRaw"]),
         cpu_seconds=duration(row["TotalCPU"]),

@@ -189,6 +189,12 @@ def test_an_end_that_slurmdbd_has_only_half_heard_of_is_none_yet() -> None:
     assert task.state == "RUNNING"
 
 
+def test_a_job_that_was_cancelled_in_the_queue_never_started_whatever_slurm_says() -> None:
+    (queued,) = queue("57|CANCELLED|None|kirby|batch||1795314952|1795314956|1795314956" + QUEUE_END)
+    (recorded,) = account(row(state="CANCELLED by 1001", Start="1795314956", NodeList="None assigned"))
+    assert (queued.start_time, queued.end_time) == (recorded.start_time, recorded.end_time) == (None, ENDED)
+
+
 def test_a_requeued_job_has_its_last_record() -> None:
     (task,) = account(
         row(state="REQUEUED"),

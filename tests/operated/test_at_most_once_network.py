@@ -1,0 +1,231 @@
+"""The connection breaks while a submission is under way, or Slurm or the login node does; one whole job comes of it."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from bed import valhalla
+from tests.operated.counting import (
+    LONG_BYTES,
+    Case,
+    await_all,
+    case,
+    create,
+    ended,
+    known,
+    publish_long_script,
+    reason,
+    submit,
+    unknown,
+    wrongs,
+)
+from tests.operated.doomed import Fate
+from tests.operated.gates import Gates
+from tests.operated.nursery import Nursery, resting
+from tests.operated.proxy import Proxy
+from tests.operated.world import Submission, World
+
+HEADER = {"apiVersion": "slurmgate.dev/v1alpha1", "kind": "SlurmCluster"}
+
+
+@pytest.fixture(scope="module")
+def gates(world: World) -> Gates:
+    return Gates.make(world.bed)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _hasty(world: World, gates: Gates) -> Iterator[None]:
+    """An operator that does not wait long takes the place of the world's own."""
+    with resting(world), Nursery(world.installation).life(Fate(hasty=True, gates=gates.folder)):
+        yield
+
+
+@contextmanager
+def clusters(world: World, ports: Mapping[str, int], *, seconds: int = 5) -> Iterator[None]:
+    """A SlurmCluster for each of these names, with its login node at this port; `seconds`: what sbatch may take."""
+    slurm = world.bed.slurm.description
+    spec = valhalla.cluster_spec(world.bed)
+    spec["commands"]["sbatch"] = Gates.sbatch
+    spec["limits"]["commandTimeoutSeconds"] = seconds
+    items = []
+    for name, port in ports.items():
+        known_hosts = slurm.known_hosts.replace(f":{slurm.port} ", f":{port} ")
+        ssh = {"hosts": [{"host": slurm.host, "port": port}], "knownHosts": {"inline": known_hosts}}
+        items.append({**HEADER, "metadata": {"name": name}, "spec": {**spec, "ssh": ssh}})
+    create(world, items)
+    try:
+        world.kubectl("wait", "slurmcluster", *ports, "--for=condition=Ready", "--timeout=60s")
+        yield
+    finally:
+        world.kubectl("delete", "slurmcluster", *ports)
+
+
+@contextmanager
+def proxied(world: World, *names: str, seconds: int = 5) -> Iterator[list[Proxy]]:
+    """SlurmClusters of these names, each behind a proxy of its own."""
+    slurm = world.bed.slurm.description
+    with ExitStack() as stack:
+        proxies = [stack.enter_context(Proxy((slurm.host, slurm.port)).relaying()) for _ in names]
+        ports = {name: proxy.port for name, proxy in zip(names, proxies, strict=True)}
+        stack.enter_context(clusters(world, ports, seconds=seconds))
+        yield proxies
+
+
+@pytest.fixture(scope="module")
+def direct(world: World) -> Iterator[str]:
+    with clusters(world, {"direct": world.bed.slurm.description.port}):
+        yield "direct"
+
+
+def once(world: World, *cases: Case) -> None:
+    await_all(world, cases, ended)
+    assert wrongs(world, cases) == {}
+
+
+def test_cut_anywhere_in_a_long_script_one_whole_job_comes_of_it(world: World) -> None:
+    publish_long_script(world)
+    with proxied(world, "whole") as (proxy,):
+        proxy.cut()
+        whole = case("whole", "kirby", "whole", long=True)
+        submit(world, [whole])
+        await_all(world, [whole], known)
+        total = proxy.sent
+        once(world, whole)
+    assert total > LONG_BYTES
+    # the log-in, the script, and at the end the few kilobytes with which sbatch is run
+    places = [100, 1500, 3000, 5000, *(total * part // 100 for part in (5, 30, 60, 90)), *range(total - 8000, total, 1000)]
+    names = [f"cut-{place}" for place in places]
+    with proxied(world, *names) as proxies:
+        for proxy, place in zip(proxies, places, strict=True):
+            proxy.cut(next_after=place)
+        cases = [case(name, "kirby", name, long=True) for name in names]
+        submit(world, cases)
+        once(world, *cases)
+        assert [proxy.cut_on_the_way for proxy in proxies] == [True] * len(proxies)
+
+
+def test_cut_while_sbatch_runs(world: World, gates: Gates) -> None:
+    cases = [case(f"cut {place}", "mario", f"cut-{place}") for place in ("before", "after")]
+    with proxied(world, "cut-before", "cut-after") as proxies:
+        for each, place in zip(cases, ("before", "after"), strict=True):
+            gates.close(each.name, place)
+        submit(world, cases)
+        for each, place, proxy in zip(cases, ("before", "after"), proxies, strict=True):
+            gates.await_arrival(each.name, place)
+            proxy.cut()
+        await_all(world, [cases[0]], unknown)
+        await_all(world, [cases[1]], known)
+        for each, place in zip(cases, ("before", "after"), strict=True):
+            gates.open(each.name, place)
+        once(world, *cases)
+
+
+def test_stalled_for_longer_than_the_deadline(world: World, gates: Gates) -> None:
+    each = case("stalled", "mario", "stalled")
+    with proxied(world, "stalled") as (proxy,):
+        gates.close(each.name, "before")
+        submit(world, [each])
+        gates.await_arrival(each.name, "before")
+        proxy.stall()
+        gates.open(each.name, "before")
+        await_all(world, [each], unknown)
+        once(world, each)
+
+
+@contextmanager
+def sent_late(world: World, gates: Gates, label: str) -> Iterator[tuple[Case, Callable[[], None]]]:
+    """A submission given up by the operator while its submit program waits for its input; and what gives it that input."""
+    each = case(label, "mario", label)
+    with proxied(world, label, seconds=60) as (proxy,):
+        gates.close(each.name, "before submit")
+        submit(world, [each])
+        gates.await_arrival(each.name, "before submit")
+        proxy.hold()
+        gates.open(each.name, "before submit")
+        proxy.await_held()
+        await_all(world, [each], unknown)
+
+        def arrive() -> None:
+            assert programs(world, "mario")
+            proxy.deliver()
+            world.eventually(lambda: programs(world, "mario"), lambda left: not left)
+
+        yield each, arrive
+
+
+def programs(world: World, user: str) -> str:
+    """The programs of ours that this user runs on the login node."""
+    return world.bed.slurm.inside(["pgrep", "--euid", user, "--full", "^timeout -k .* slurmgate$"]).stdout
+
+
+def test_a_command_arrives_after_its_submission_was_sent_again(world: World, gates: Gates) -> None:
+    with sent_late(world, gates, "late") as (each, arrive):
+        await_all(world, [each], known)
+        arrive()
+        once(world, each)
+
+
+def test_a_command_arrives_after_its_submission_was_cancelled(world: World, gates: Gates) -> None:
+    with sent_late(world, gates, "too-late") as (each, arrive):
+        submission = Submission(world, valhalla.RESEARCH, each.name)
+        submission.patch(cancel=True)
+        submission.wait_for_phase("Cancelled")
+        arrive()
+        time.sleep(1)
+
+        assert world.jobs_of(submission.token) == []
+
+
+def test_the_login_node_goes_down_before_sbatch_is_run(world: World, gates: Gates, direct: str) -> None:
+    each = case("down", "kirby", direct)
+    gates.close(each.name, "before")
+    submit(world, [each])
+    gates.await_arrival(each.name, "before")
+    gates.kill(world.bed, each.name, "before", ancestors=3)
+    gates.open(each.name, "before")
+    once(world, each)
+
+
+def test_sbatch_is_killed(world: World, gates: Gates, direct: str) -> None:
+    each = case("killed", "kirby", direct)
+    gates.close(each.name, "before")
+    submit(world, [each])
+    gates.await_arrival(each.name, "before")
+    gates.kill(world.bed, each.name, "before")
+    gates.open(each.name, "before")
+    once(world, each)
+
+
+def test_sbatch_takes_longer_than_it_may(world: World, gates: Gates, direct: str) -> None:
+    each = case("slow", "kirby", direct)
+    gates.close(each.name, "before")
+    submit(world, [each])
+    await_all(world, [each], unknown)
+    gates.open(each.name, "before")
+    once(world, each)
+
+
+def test_slurmctld_takes_a_job_and_says_so_to_nobody(world: World, direct: str) -> None:
+    each = case("frozen", "kirby", direct)
+    controller = world.bed.slurm.service("slurmctld")
+    controller.freeze()
+    try:
+        submit(world, [each])
+        await_all(world, [each], unknown)
+    finally:
+        controller.thaw()
+    once(world, each)
+
+
+def test_slurmctld_is_away(world: World, direct: str) -> None:
+    each = case("away", "kirby", direct)
+    controller = world.bed.slurm.service("slurmctld")
+    controller.stop()
+    try:
+        submit(world, [each])
+        await_all(world, [each], lambda status: reason(status) == "ControllerUnavailable")
+    finally:
+        controller.start()
+    once(world, each)
