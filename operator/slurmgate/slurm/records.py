@@ -57,7 +57,8 @@ Key = tuple[str, str | None]
 _ID = re.compile(r"([0-9]+)(?:_\[?([0-9][0-9,:-]*)(?:%[0-9]+)?\]?|(\+[0-9]+))?")
 _TOKEN = re.compile(rf"{COMMENT_PREFIX}([0-9A-Za-z-]+)")
 _NOT_ENDED = frozenset(
-    ["PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD", "RUNNING", "CONFIGURING", "SUSPENDED", "RESIZING", "SIGNALING", "STOPPED", "COMPLETING"]
+    {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
+    | {"RUNNING", "CONFIGURING", "SUSPENDED", "RESIZING", "SIGNALING", "STOPPED", "COMPLETING"}
 )
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50}
 
