@@ -16,6 +16,8 @@ from typing import Self
 
 import pytest
 
+from bed import state
+from bed.ports import reserve
 from slurmgate.ssh.credentials import KeyUnavailable, PrivateKey
 from slurmgate.ssh.endpoint import Endpoint, Host
 from slurmgate.ssh.outcome import Cause, DidNotRun, Ran, Unknown
@@ -89,9 +91,14 @@ class Sshd:
         for name, lines in (("passwd", passwd), ("shadow", shadow)):
             with (home / "etc" / name).open("a") as file:
                 file.write(lines)
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = server.getsockname()[1]
+        home.joinpath("ports").symlink_to(state.root() / home.name)
+        (home / "ports").resolve().mkdir(parents=True)
+        (port,) = reserve(home / "ports", "sshd", 1)
         return cls(home, port, uids)
+
+    def remove(self) -> None:
+        shutil.rmtree((self.home / "ports").resolve())
+        shutil.rmtree(self.home)
 
     def start(self) -> None:
         (self.home / "sshd_config").write_text(CONFIG.format(home=self.home, port=self.port, host_key=self.host_key))
@@ -170,7 +177,7 @@ def running() -> Iterator[Sshd]:
     sshd.start()
     yield sshd
     sshd.stop()
-    shutil.rmtree(sshd.home)
+    sshd.remove()
 
 
 @pytest.fixture

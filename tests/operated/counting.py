@@ -4,10 +4,12 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from urllib.parse import quote
 from uuid import uuid4
 
 from bed import valhalla
-from tests.operated.world import ENDED, Json, World, manifest
+from tests.operated.api import Json
+from tests.operated.world import ENDED, World, manifest
 
 LONG_BYTES = 300 * 1024
 _LABEL = "counted-on"
@@ -88,9 +90,8 @@ def create(world: World, items: list[Json]) -> None:
 
 def statuses(world: World, cases: Iterable[Case]) -> dict[str, Json]:
     """The status of each, with the uid, by name."""
-    selector = f"--selector={_LABEL} in ({','.join({each.cluster for each in cases})})"
-    answer = world.kubectl("get", "jobsubmissions", f"--namespace={valhalla.RESEARCH}", selector, "--output=json")
-    items = {item["metadata"]["name"]: item for item in json.loads(answer)["items"]}
+    selector = quote(f"{_LABEL} in ({','.join(sorted({each.cluster for each in cases}))})")
+    items = world.submissions(query=f"?labelSelector={selector}")
     return {each.name: {"uid": items[each.name]["metadata"]["uid"], **items[each.name].get("status", {})} for each in cases}
 
 

@@ -154,8 +154,7 @@ def test_deleted_while_nobody_knew_of_its_job_the_job_is_cancelled(world: World,
     token = submission.token
     submission.delete(wait=False)
     with nursery.life():
-        listing = ("get", "jobsubmissions", f"--namespace={submission.namespace}", "--output=name")
-        world.eventually(lambda: world.kubectl(*listing), lambda names: submission.name not in names)
+        world.eventually(submission.is_gone, bool)
 
     assert [job["state"] for job in world.jobs_of(token)] == ["CANCELLED"]
 

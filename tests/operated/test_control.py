@@ -27,11 +27,6 @@ def cancelled_in_slurm(world: World, token: str) -> None:
     world.eventually(lambda: [job["state"] for job in world.jobs_of(token)], lambda states: states == ["CANCELLED"])
 
 
-def is_gone(submission: Submission) -> bool:
-    listed = submission.world.kubectl("get", "jsub", submission.name, "-n", submission.namespace, "--ignore-not-found")
-    return not listed
-
-
 def test_a_running_job_is_cancelled(world: World) -> None:
     submission = world.submit("sleep 600")
     submission.wait_for_state("RUNNING")
@@ -163,7 +158,7 @@ def test_deleting_cancels_a_running_job(world: World) -> None:
 
     submission.delete()  # kubectl waits until the object is gone
 
-    assert is_gone(submission)
+    assert submission.is_gone()
     cancelled_in_slurm(world, token)
 
 
@@ -219,7 +214,7 @@ def test_what_was_never_submitted_can_be_deleted_at_once(world: World) -> None:
 
     submission.delete()
 
-    assert is_gone(submission)
+    assert submission.is_gone()
 
 
 def test_a_deleted_submission_may_be_made_again_under_the_same_name(world: World) -> None:

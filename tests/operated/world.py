@@ -3,7 +3,6 @@
 import json
 import re
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +16,11 @@ import yaml
 from bed import valhalla
 from bed.life import Bed
 from bed.operator import NAMESPACE, RELEASE, Installation, Operator
-from bed.processes import launch, wait_until
+from tests.operated.api import OURS, Api, Json, path
 
-Json = dict[str, Any]
 T = TypeVar("T")
 PATIENCE_SECONDS = 90.0
-POLL_SECONDS = 0.1
-OURS = "/apis/slurmgate.dev/v1alpha1"
+POLL_SECONDS = 0.2
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
 """Who the operator is to the API server."""
 ENDED = {"Done", "Aborted", "Rejected", "Cancelled"}
@@ -57,22 +54,10 @@ class World:
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
-    def get(self, path: str) -> Json:
-        """An object or a list as the API server has it: what `kubectl get --raw` prints, at a hundredth of the price."""
-        with urllib.request.urlopen(f"{self._proxy}{path}", timeout=30) as answer:
-            found: Json = json.load(answer)
-            return found
-
     @cached_property
-    def _proxy(self) -> str:
-        """A `kubectl proxy` that ends with this process."""
-        bed, folder = self.bed.kubernetes, self.bed.description.folder
-        log = folder / "kubectl-proxy.log"
-        log.write_text("")
-        argv = ["setpriv", "--pdeathsig=KILL", str(bed.kubectl), f"--kubeconfig={bed.kubeconfig}", "proxy", "--port=0"]
-        process = launch("kubectl-proxy", argv, records=folder / "run", log=log)
-        wait_until(lambda: "Starting to serve" in log.read_text(), alive=process.alive, log=log, what="kubectl proxy")
-        return f"http://{log.read_text().split()[-1]}"
+    def api(self) -> Api:
+        """The API server."""
+        return Api(self.bed)
 
     def refused(self, *manifests: Json) -> str:
         """The words with which `kubectl apply` refuses these."""
@@ -82,7 +67,8 @@ class World:
 
     def apply(self, *manifests: Json) -> None:
         """`kubectl apply`."""
-        self.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=self.yaml(*manifests))
+        for each in manifests:
+            self.api.apply(each)
 
     def yaml(self, *manifests: Json) -> str:
         """As one feeds them to kubectl."""
@@ -126,7 +112,8 @@ class World:
         try:
             yield cluster
         finally:
-            self.kubectl("delete", "slurmcluster", name, "--ignore-not-found")
+            if self.api.has(path("SlurmCluster", name)):
+                self.api.delete(path("SlurmCluster", name), wait=True)
 
     def requests(self, name: str) -> list[Request]:
         """What the operator asked of the API server about the object of this name, oldest first."""
@@ -152,9 +139,9 @@ class World:
             if request.verb in {"create", "update", "patch", "delete"} and request.code < 400
         ]
 
-    def submissions(self, namespace: str = valhalla.RESEARCH) -> dict[str, Json]:
-        """All submissions of a namespace as they are now, by name."""
-        listing = self.get(f"{OURS}/namespaces/{namespace}/jobsubmissions")
+    def submissions(self, namespace: str = valhalla.RESEARCH, *, query: str = "") -> dict[str, Json]:
+        """All submissions of a namespace as they are now, or those of a query, by name."""
+        listing = self.api.get(f"{OURS}/namespaces/{namespace}/jobsubmissions{query}")
         return {item["metadata"]["name"]: item for item in listing["items"]}
 
     def events(self, name: str, namespace: str = valhalla.RESEARCH) -> list[Json]:
@@ -163,7 +150,7 @@ class World:
 
     def all_events(self, namespace: str = valhalla.RESEARCH) -> dict[str, list[Json]]:
         """All events of a namespace by the name of what they are about, oldest first."""
-        items = self.get(f"/api/v1/namespaces/{namespace}/events")["items"]
+        items = self.api.get(f"/api/v1/namespaces/{namespace}/events")["items"]
         found: dict[str, list[Json]] = {}
         for event in sorted(items, key=lambda event: str(event["metadata"]["creationTimestamp"])):
             found.setdefault(event["involvedObject"]["name"], []).append(event)
@@ -261,7 +248,7 @@ class Cluster:
 
     def status(self) -> Json:
         """Its status now; empty if it has none yet."""
-        status: Json = self.world.get(f"{OURS}/slurmclusters/{self.name}").get("status", {})
+        status: Json = self.world.api.get(path("SlurmCluster", self.name)).get("status", {})
         return status
 
     def wait_for(self, kind: str, status: str) -> Json:
@@ -287,7 +274,15 @@ class Submission:
 
     def get(self) -> Json:
         """The resource as it is now."""
-        return self.world.get(f"{OURS}/namespaces/{self.namespace}/jobsubmissions/{self.name}")
+        return self.world.api.get(self._path)
+
+    def is_gone(self) -> bool:
+        """Whether the resource is not there any more."""
+        return not self.world.api.has(self._path)
+
+    @property
+    def _path(self) -> str:
+        return path("JobSubmission", self.name, self.namespace)
 
     @property
     def token(self) -> str:
@@ -340,21 +335,20 @@ class Submission:
 
     def patch(self, **spec: Any) -> None:
         """Change its spec."""
-        self.world.kubectl(*self._patching(spec))
+        self.world.api.patch(self._path, {"spec": spec})
 
     def refused_patch(self, **spec: Any) -> str:
         """The words with which a change of its spec is refused."""
-        done = self.world.bed.kubectl(*self._patching(spec))
+        change = json.dumps({"spec": spec})
+        done = self.world.bed.kubectl(
+            "patch", "jsub", self.name, f"--namespace={self.namespace}", "--type=merge", f"--patch={change}"
+        )
         assert done.returncode != 0, f"was accepted: {spec}"
         return done.stderr
 
-    def _patching(self, spec: Json) -> list[str]:
-        body = json.dumps({"spec": spec})
-        return ["patch", "jsub", self.name, f"--namespace={self.namespace}", "--type=merge", f"--patch={body}"]
-
     def delete(self, *, wait: bool = True) -> None:
         """`kubectl delete`."""
-        self.world.kubectl("delete", "jsub", self.name, f"--namespace={self.namespace}", f"--wait={str(wait).lower()}")
+        self.world.api.delete(self._path, wait=wait)
 
     def job(self) -> dict[str, str]:
         """The job as slurmctld describes it (scontrol show job)."""

@@ -63,6 +63,8 @@ from slurmgate.resources.submission import (
 CANCEL_AGAIN_AFTER = timedelta(seconds=30)
 DELETION_DEADLINE = timedelta(minutes=10)
 """How long a deleted submission may stay because its job cannot be cancelled."""
+MAPPING_GRACE = timedelta(seconds=5)
+"""How long the owner of a new submission may be missing in the mapping: both may have come with one `kubectl apply`."""
 ACCOUNTING_GRACE = timedelta(minutes=1)
 """How long the accounting record of a job that squeue shows as over is waited for."""
 
@@ -267,6 +269,8 @@ def wake_at(record: Record, now: datetime) -> datetime | None:
 def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decision:
     """The submission was checked. An Admission counts only once finalizer and status are written: see `Step.ADMIT`."""
     match outcome:
+        case Refused(Reason.USER_NOT_MAPPED as reason, message) if now - record.created < MAPPING_GRACE:
+            return _later(record, now, reason, message)
         case Refused(reason, message):
             return _rejected(record, now, reason, message)
         case NotNow(reason, message):

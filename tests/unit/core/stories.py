@@ -74,7 +74,8 @@ def rejected_by_sbatch_as_a_look_up_says() -> Life:
 
 
 def unmapped() -> Life:
-    return Life().admit(Refused(Reason.USER_NOT_MAPPED, "spec.owner: kirby@nintendo.example has no entry"))
+    refused = Refused(Reason.USER_NOT_MAPPED, "spec.owner: kirby@nintendo.example has no entry")
+    return Life().admit(refused).wait(10).admit(refused)
 
 
 def cluster_comes_back() -> Life:

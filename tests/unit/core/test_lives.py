@@ -86,7 +86,11 @@ STORIES = {
         [PREPARING, SUBMITTING, ("Created", None, "SubmissionUnknown"), ("Rejected", None, "SubmitRejected")],
         ["!SubmissionUnknown", "!SubmitRejected"],
     ),
-    "unmapped": Story(stories.unmapped, [PREPARING, ("Rejected", None, "UserNotMapped")], ["!UserNotMapped"]),
+    "unmapped": Story(
+        stories.unmapped,
+        [PREPARING, ("Created", None, "UserNotMapped"), ("Rejected", None, "UserNotMapped")],
+        ["!UserNotMapped"],
+    ),
     "the cluster comes back": Story(
         stories.cluster_comes_back,
         [PREPARING, ("Created", None, "ClusterUnreachable"), SUBMITTING, ("Created", None, "ClusterUnreachable"), SUBMITTED],

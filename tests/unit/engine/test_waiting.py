@@ -17,7 +17,6 @@ from tests.unit.engine.world import World
 
 REFUSALS: dict[str, tuple[Callable[[World], object], Draft, Reason]] = {
     "the namespace allows nobody": (lambda world: setattr(world.references, "owners", None), Draft(), Reason.OWNER_NOT_ALLOWED),
-    "the owner has no entry": (lambda world: world.site.users.clear(), Draft(), Reason.USER_NOT_MAPPED),
     "an option is not allowed": (
         lambda world: None,
         Draft().with_spec(sbatchArguments=["--uid=0"]),
@@ -42,6 +41,25 @@ async def test_a_refusal_is_said_once_and_is_the_end(
     assert [write[2] for write in writes(world)].count(reason) == 1
     assert FINALIZER not in world.object().finalizers
     assert not world.slurm.jobs
+
+
+async def test_an_owner_without_an_entry_is_refused_once(world: World) -> None:
+    world.site.users.clear()
+    world.api.create(Draft())
+    await world.settle()
+    assert world.object().status.phase is Phase.REJECTED
+    assert events(world) == [("Warning", Reason.USER_NOT_MAPPED)]
+    assert len(writes(world)) <= 2
+
+
+async def test_the_mapping_may_come_a_moment_after_the_submission(world: World) -> None:
+    world.site.users, users = {}, world.site.users
+    world.api.create(Draft())
+    await world.settle(seconds=1)
+    world.site.users = users
+    world.worker.wake()
+    await world.settle()
+    assert world.object().status.phase is Phase.DONE
 
 
 WAITS: dict[str, tuple[Callable[[World], object], Callable[[World], object], Reason]] = {
