@@ -8,6 +8,7 @@ import pytest
 from bed import valhalla
 from bed.life import down, up
 from bed.operator import install
+from tests.operated.api import path
 from tests.operated.world import World
 
 
@@ -25,3 +26,10 @@ def world() -> Iterator[World]:
             operator.stop()
     finally:
         down(name)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _clean(world: World) -> Iterator[None]:
+    """What a file leaves would make every list slower for the next."""
+    yield
+    world.api.delete(path("JobSubmission", "", valhalla.RESEARCH), wait=False)

@@ -1,7 +1,6 @@
 """The judge of "at most once, and at least once": Slurm's own records, and what the jobs themselves wrote down."""
 
 import hashlib
-import json
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -67,25 +66,20 @@ def case(label: str, user: str, cluster: str, *, long: bool = False) -> Case:
 
 
 def submit(world: World, cases: Iterable[Case]) -> None:
-    """Make them, all at once."""
+    """Make them, one right after the other."""
     items: list[Json] = []
     for each in cases:
         source = {"configMapKeyRef": _LONG_SCRIPT} if each.long else {"inline": each.script}
         items.append(manifest(source, name=each.name, user=each.user, clusterRef={"name": each.cluster}))
         items[-1]["metadata"]["labels"] = {_LABEL: each.cluster}
-    create(world, items)
+    world.apply(*items)
 
 
 def publish_long_script(world: World) -> None:
     """Make the ConfigMap that long submissions name."""
     metadata = {"name": _LONG_SCRIPT["name"], "namespace": valhalla.RESEARCH}
     data = {_LONG_SCRIPT["key"]: _SCRIPTS[True]}
-    create(world, [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}])
-
-
-def create(world: World, items: list[Json]) -> None:
-    """`kubectl create`, in one go."""
-    world.kubectl("create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    world.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
 
 
 def statuses(world: World, cases: Iterable[Case]) -> dict[str, Json]:
@@ -101,7 +95,7 @@ def await_all(world: World, cases: Collection[Case], good: Callable[[Json], bool
     def bad() -> dict[str, Json]:
         return {name: status for name, status in statuses(world, cases).items() if not good(status)}
 
-    left = world.eventually(bad, lambda left: not left or any(map(ended, left.values())), seconds=seconds)
+    left = world.eventually(bad, lambda left: not left or any(map(ended, left.values())), seconds=seconds, poll_seconds=0.5)
     assert not left, world.log_end()
 
 

@@ -7,12 +7,12 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from bed import valhalla
+from tests.operated.api import path
 from tests.operated.counting import (
     LONG_BYTES,
     Case,
     await_all,
     case,
-    create,
     ended,
     known,
     publish_long_script,
@@ -54,12 +54,13 @@ def clusters(world: World, ports: Mapping[str, int], *, seconds: int = 5) -> Ite
         known_hosts = slurm.known_hosts.replace(f":{slurm.port} ", f":{port} ")
         ssh = {"hosts": [{"host": slurm.host, "port": port}], "knownHosts": {"inline": known_hosts}}
         items.append({**HEADER, "metadata": {"name": name}, "spec": {**spec, "ssh": ssh}})
-    create(world, items)
+    world.apply(*items)
     try:
         world.kubectl("wait", "slurmcluster", *ports, "--for=condition=Ready", "--timeout=60s")
         yield
     finally:
-        world.kubectl("delete", "slurmcluster", *ports)
+        for name in ports:
+            world.api.delete(path("SlurmCluster", name), wait=True)
 
 
 @contextmanager

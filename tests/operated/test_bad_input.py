@@ -258,7 +258,9 @@ class Waits:
         self._host_key = stranger.public
 
     def cluster(self, case: str, **spec: Json) -> Cluster:
-        return self._clusters.enter_context(self._world.cluster(f"odd-{case}", **spec))
+        cluster = self._clusters.enter_context(self._world.cluster(f"odd-{case}", **spec))
+        self._world.eventually(cluster.status, bool)  # else a submission may be there first, and wait for it
+        return cluster
 
     def make(self, kind: str, name: str, **content: Any) -> str:
         """In the operator's namespace."""

@@ -156,12 +156,19 @@ class World:
             found.setdefault(event["involvedObject"]["name"], []).append(event)
         return found
 
-    def eventually(self, look: Callable[[], T], good: Callable[[T], bool], *, seconds: float = PATIENCE_SECONDS) -> T:
+    def eventually(
+        self,
+        look: Callable[[], T],
+        good: Callable[[T], bool],
+        *,
+        seconds: float = PATIENCE_SECONDS,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> T:
         """What `look` returns once it is good."""
         deadline = time.monotonic() + seconds
         while not good(seen := look()):
             assert time.monotonic() < deadline, f"after {seconds:.0f} s still: {seen}\n{self.log_end()}"
-            time.sleep(POLL_SECONDS)
+            time.sleep(poll_seconds)
         return seen
 
     def log_end(self) -> str:

@@ -180,7 +180,8 @@ class ClusterWorker:
             self._change(record.token, record.stage, lambda current: lifecycle.admitted(current, outcome, self._clock()))
             return
         tentative = lifecycle.admitted(record, outcome.admission, self._clock()).record
-        if tentative.stage is Stage.ACCEPTED and not await self._outbox.fix(tentative):
+        fixed = record.finalized and tentative.status == record.status
+        if tentative.stage is Stage.ACCEPTED and not fixed and not await self._outbox.fix(tentative):
             self.forget(record.token)  # it is gone, or going
             return
         admission = outcome.admission
