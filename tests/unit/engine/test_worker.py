@@ -26,7 +26,6 @@ async def test_a_normal_life_is_four_writes_and_a_finalizer(world: World) -> Non
     assert events(world) == [("Normal", Reason.SUBMITTED), ("Normal", Reason.RUNNING), ("Normal", Reason.COMPLETED)]
 
 
-
 async def test_a_slow_api_server_is_not_told_twice(world: World) -> None:
     world.gates.close("fix: answer")
     world.api.create(Draft())
@@ -36,6 +35,7 @@ async def test_a_slow_api_server_is_not_told_twice(world: World) -> None:
     await world.settle()
     told = writes(world)
     assert len(told) == len(set(told))
+
 
 async def test_each_thing_is_asked_once(world: World) -> None:
     world.api.create(Draft())
