@@ -10,6 +10,7 @@ Between ACCEPTED and KNOWN lies the only step that cannot be repeated. A submiss
 and only an answer or a look-up leads out of there.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -68,6 +69,7 @@ MAPPING_GRACE = timedelta(seconds=5)
 ACCOUNTING_GRACE = timedelta(minutes=1)
 """How long the accounting record of a job that squeue shows as over is waited for."""
 
+_PATTERN = re.compile(r"%(?P<width>[0-9]*)(?P<letter>[jA%])")
 _QUIET = {
     Reason.PREPARING,
     Reason.ACCEPTED,
@@ -375,12 +377,16 @@ def _known(record: Record, outcome: Submitted, now: datetime) -> Decision:
 
 
 def _output(pattern: str | None, directory: str, job_id: str, array: ArrayStatus | None) -> str | None:
-    """The output path with what is known now filled in; `%j` differs for each task of an array and stays."""
+    """The output path with what is known filled in (man sbatch, filename pattern); `%j` differs for each task of an array."""
     if pattern is None:
         return None
-    path = pattern.replace("%A", job_id)
-    if array is None:
-        path = path.replace("%j", job_id)
+
+    def known(match: re.Match[str]) -> str:
+        if match["letter"] == "%":
+            return "%"
+        return match[0] if match["letter"] == "j" and array else job_id.zfill(min(10, int(match["width"] or 0)))
+
+    path = _PATTERN.sub(known, pattern)
     return path if path.startswith("/") else f"{directory}/{path}"
 
 

@@ -23,8 +23,13 @@ MAX_SCRIPT_BYTES = 1024 * 1024
 MAX_FILES_BYTES = 5 * 1024 * 1024
 MAX_INLINE_FILE = 256 * 1024
 
-STEERING_VARIABLES = "^(SLURM_|SBATCH_|SRUN_|SALLOC_|LD_|BASH_ENV$|ENV$|IFS$|SHELLOPTS$|BASHOPTS$|BASH_FUNC)"
-"""Environment variables that change what sbatch, srun, the shell or the loader do (man sbatch, INPUT ENVIRONMENT VARIABLES)."""
+STEERING_VARIABLES = (
+    "^((SLURM|SBATCH|SRUN|SALLOC|LD|BASH)_"
+    "|(ENV|IFS|SHELLOPTS|BASHOPTS|PPID|UID|EUID|GROUPS|PWD|OLDPWD|OPTIND|OPTARG|PS4|RANDOM|SRANDOM|SECONDS|LINENO|DIRSTACK"
+    "|FUNCNAME|HISTCMD|EPOCHSECONDS|EPOCHREALTIME|COMP_WORDBREAKS|PIPESTATUS|POSIXLY_CORRECT|_)$)"
+)
+"""Environment variables that change what sbatch, srun or the loader do (man sbatch, INPUT ENVIRONMENT VARIABLES), or that the
+shell which runs sbatch is steered by, sets or protects itself (man bash, Shell Variables)."""
 
 Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Percentless = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_.:,+-]+$")]

@@ -274,11 +274,11 @@ def _exported(wish: str | None, names: Sequence[str]) -> str | None:
 def output_path(pattern: str, *, name: str, user: str, chdir: str | None) -> str:
     """What is known of an output path before the job has an id: the names of job and user are filled in.
 
-    `%j`, `%A` and what differs between tasks or nodes is left. Absolute, or relative to the working directory.
+    `%j`, `%A`, `%%` and what differs between tasks or nodes is left. Absolute, or relative to the working directory.
     """
-    values = {"x": name, "u": user}
+    values = {"x": name.replace("%", "%%"), "u": user}
     if "\\" in pattern:  # man sbatch: a backslash turns the replacement off
-        path = pattern.replace("\\", "")
+        path = pattern.replace("\\", "").replace("%", "%%")
     else:
         path = re.sub(r"%[0-9]*([a-zA-Z%])", lambda match: values.get(match[1], match[0]), pattern)
     return path if chdir is None or path.startswith("/") else f"{chdir.rstrip('/')}/{path}"

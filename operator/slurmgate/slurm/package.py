@@ -9,6 +9,7 @@ from slurmgate.core.reasons import Reason
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import (
     MAX_FILES_BYTES,
+    STEERING_VARIABLES,
     JobSubmissionSpec,
     Launch,
     LaunchMode,
@@ -21,12 +22,7 @@ from slurmgate.slurm.gateway import File, Package
 TOKEN = re.compile(r"[0-9A-Za-z-]{1,36}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_STEERING = re.compile(
-    r"(SLURM_|SBATCH_|SRUN_|SALLOC_|LD_|BASH_)|"
-    r"(ENV|IFS|SHELLOPTS|BASHOPTS|PPID|UID|EUID|GROUPS|PWD|OLDPWD|OPTIND|OPTARG|PS4|RANDOM|SRANDOM|SECONDS|LINENO|DIRSTACK|FUNCNAME|"
-    r"HISTCMD|EPOCHSECONDS|EPOCHREALTIME|COMP_WORDBREAKS|PIPESTATUS|POSIXLY_CORRECT|_)$"
-)
-"""Names that steer Slurm, the loader or the shell that runs sbatch, or that a shell sets or protects itself."""
+_STEERING = re.compile(STEERING_VARIABLES)
 
 
 def prepare(

@@ -1,6 +1,7 @@
 """The state machine as tables: what becomes of a submission, whatever a cluster answers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -244,6 +245,23 @@ def test_where_the_output_goes_is_told_as_well_as_it_is_known() -> None:
     assert unknown_directory
     assert unknown_directory.stdout_path == "~/slurmgate/lab/hello-6c1f8c1e/slurm-42.out"
     assert Life().known().status.working_directory == "/home/kirby/w"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "array", "path"),
+    [
+        ("/scratch/%4j.out", None, "/scratch/0042.out"),
+        ("/scratch/%A-%j", None, "/scratch/42-42"),
+        ("/scratch/%4A_%a", "0-3", "/scratch/0042_%a"),
+        ("/scratch/%j", "0-3", "/scratch/%j"),
+        ("/scratch/100%%j", None, "/scratch/100%j"),
+        ("/scratch/%99j", None, "/scratch/0000000042"),
+    ],
+)
+def test_output_patterns_are_filled_in_as_slurm_does(pattern: str, array: str | None, path: str) -> None:
+    slurm = Life().admit(replace(admission(array=array), stdout=pattern)).submit().status.slurm
+    assert slurm
+    assert slurm.stdout_path == path
 
 
 def test_a_submission_that_was_accepted_says_who_and_when() -> None:

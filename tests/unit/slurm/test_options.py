@@ -284,13 +284,17 @@ PATHS = {
     "absolute": ("/scratch/%u/%j", "/scratch/kirby/%j"),
     "what differs between tasks": ("%t.%N.%n.%s.%J.%4j", "%t.%N.%n.%s.%J.%4j"),
     "a percent sign": ("100%%u", "100%%u"),
-    "a backslash turns it off": (r"\%u", "%u"),
+    "a backslash turns it off": (r"\%u-%j", "%%u-%%j"),
 }
 
 
 @pytest.mark.parametrize(("pattern", "path"), PATHS.values(), ids=PATHS.keys())
 def test_output_paths_are_filled_in_as_far_as_is_known(pattern: str, path: str) -> None:
     assert output_path(pattern, name="my job", user="kirby", chdir=None) == path
+
+
+def test_a_percent_sign_in_the_name_of_the_job_is_no_pattern() -> None:
+    assert output_path("%x", name="100%j", user="kirby", chdir=None) == "100%%j"
 
 
 def test_output_paths_follow_a_change_of_directory() -> None:
