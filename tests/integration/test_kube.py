@@ -27,7 +27,7 @@ from slurmgate.kube.events import EventRecorder
 from slurmgate.kube.finalizers import add_finalizer, remove_finalizer
 from slurmgate.kube.login import login_handler
 from slurmgate.kube.patch import Conflict, Gone, Written
-from slurmgate.kube.references import ReferenceNotAllowedError, ReferenceNotFoundError, References
+from slurmgate.kube.references import ReferenceNotAllowedError, ReferenceNotFoundError, ReferenceReader
 from slurmgate.kube.session import ApiSession
 from slurmgate.kube.watch import Followed, Unreadable, follow
 from slurmgate.kube.writer import StatusWriter, Unconfirmed
@@ -323,7 +323,7 @@ async def test_keys_of_config_maps_and_secrets_are_read(cluster: Cluster, api: A
     cluster.request("POST", CONFIG_MAPS, files)
     keys = {"metadata": {"name": "keys"}, "stringData": {"key": "s3cret"}}
     cluster.request("POST", "/api/v1/namespaces/slurmgate/secrets", keys)
-    references = References(api)
+    references = ReferenceReader(api)
     assert await references.read(Kind.CONFIG_MAP, "slurmgate", "files", "text") == "naïve\n".encode()
     assert await references.read(Kind.CONFIG_MAP, "slurmgate", "files", "bytes") == b"\x00\xff"
     assert await references.read(Kind.SECRET, "slurmgate", "keys", "key") == b"s3cret"
@@ -339,7 +339,7 @@ async def test_keys_of_config_maps_and_secrets_are_read(cluster: Cluster, api: A
 
 async def test_a_namespace_that_is_not_listed_is_named(api: ApiSession) -> None:
     with pytest.raises(ReferenceNotAllowedError, match=r"ConfigMap closed/a: .*submissionNamespaces"):
-        await References(api).read(Kind.CONFIG_MAP, "closed", "a", "b")
+        await ReferenceReader(api).read(Kind.CONFIG_MAP, "closed", "a", "b")
 
 
 # --- following

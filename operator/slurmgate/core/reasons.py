@@ -40,6 +40,10 @@ class Reason(StrEnum):
     # Waiting for something outside Slurm
     CLUSTER_NOT_FOUND = "ClusterNotFound", "There is no SlurmCluster of this name (yet)."
     REFERENCE_NOT_FOUND = "ReferenceNotFound", "A ConfigMap, Secret or key that spec names is not there (yet)."
+    REFERENCE_UNREADABLE = (
+        "ReferenceUnreadable",
+        "Kubernetes could not be asked for something that spec needs; it is tried again.",
+    )
     REFERENCE_NOT_ALLOWED = "ReferenceNotAllowed", "A ConfigMap or Secret that spec names may not be used here."
     MAPPING_NOT_LOADED = "MappingNotLoaded", "The cluster's user mapping could not be read (yet)."
     KEY_UNAVAILABLE = "KeyUnavailable", "The user's private key could not be read."

@@ -5,7 +5,7 @@ from slurmgate.engine.ports import ReferenceProblem
 from slurmgate.kube.addresses import Address
 from slurmgate.kube.content import Kind
 from slurmgate.kube.errors import ApiError
-from slurmgate.kube.references import ReferenceProblemError, References
+from slurmgate.kube.references import ReferenceProblemError, ReferenceReader
 from slurmgate.kube.session import ApiSession
 
 
@@ -14,7 +14,7 @@ class KubernetesReferences:
 
     def __init__(self, api: ApiSession, *, own_namespace: str) -> None:
         self._api = api
-        self._references = References(api)
+        self._references = ReferenceReader(api)
         self._own_namespace = own_namespace
 
     async def of_submission(self, kind: str, namespace: str, name: str, key: str, *, where: str) -> bytes:
@@ -24,7 +24,7 @@ class KubernetesReferences:
         except ReferenceProblemError as problem:
             raise ReferenceProblem(problem.reason, f"{where}: {problem}") from None
         except ApiError as error:
-            raise ReferenceProblem(Reason.REFERENCE_NOT_FOUND, f"{where}: {error}") from None
+            raise ReferenceProblem(Reason.REFERENCE_UNREADABLE, f"{where}: {error}") from None
 
     async def of_operator(self, kind: str, name: str, key: str) -> bytes:
         """A key of a ConfigMap or Secret in the operator's own namespace."""
@@ -33,13 +33,13 @@ class KubernetesReferences:
         except ReferenceProblemError as problem:
             raise ReferenceProblem(problem.reason, str(problem)) from None
         except ApiError as error:
-            raise ReferenceProblem(Reason.REFERENCE_NOT_FOUND, f"{kind} {name}: {error}") from None
+            raise ReferenceProblem(Reason.REFERENCE_UNREADABLE, f"{kind} {name}: {error}") from None
 
     async def namespace_annotation(self, namespace: str, annotation: str) -> str | None:
         """An annotation of a namespace, None where it has none."""
         try:
             body = await self._api.get(Address("namespaces", None, namespace))
         except ApiError as error:
-            raise ReferenceProblem(Reason.REFERENCE_NOT_FOUND, f"namespace {namespace}: {error}") from None
+            raise ReferenceProblem(Reason.REFERENCE_UNREADABLE, f"namespace {namespace}: {error}") from None
         value = (body["metadata"].get("annotations") or {}).get(annotation)
         return None if value is None else str(value)

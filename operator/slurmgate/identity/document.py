@@ -20,7 +20,7 @@ _NULL: Final = ("", "~", "null", "Null", "NULL")
 _STRING: Final = (None, "!", "tag:yaml.org,2002:str")
 
 
-class Unreadable(ValueError):  # noqa: N818 - a state of affairs
+class UnreadableDocumentError(ValueError):
     """The document as a whole cannot be read. The message has a line and no word of the content."""
 
 
@@ -62,11 +62,11 @@ def read(text: str) -> Node:
     """Read the only document of a text.
 
     Raises:
-        Unreadable: this is not YAML, is too large or too deep, or is more than one document.
+        UnreadableDocumentError: this is not YAML, is too large or too deep, or is more than one document.
     """
     try:
         if len(text.encode()) > SIZE_LIMIT:
-            raise Unreadable(f"larger than {SIZE_LIMIT} bytes")
+            raise UnreadableDocumentError(f"larger than {SIZE_LIMIT} bytes")
         events = yaml.parse(text, Loader=yaml.CSafeLoader)
         next(events)  # start of the stream
         if isinstance(next(events), yaml.StreamEndEvent):
@@ -74,19 +74,19 @@ def read(text: str) -> Node:
         root = _node(next(events), events, 0)
         next(events)  # end of the document
         if not isinstance(event := next(events), yaml.StreamEndEvent):
-            raise Unreadable(f"line {_line(event)}: a second document begins; only one is read")
+            raise UnreadableDocumentError(f"line {_line(event)}: a second document begins; only one is read")
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise Unreadable(f"{line}not YAML: {error.problem}") from None
+        raise UnreadableDocumentError(f"{line}not YAML: {error.problem}") from None
     except (yaml.YAMLError, UnicodeError):
-        raise Unreadable("not YAML: it has control characters or is not Unicode") from None
+        raise UnreadableDocumentError("not YAML: it has control characters or is not Unicode") from None
     return root
 
 
 def _node(event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Node:
     line = _line(event)
     if depth > _DEPTH_LIMIT:
-        raise Unreadable(f"line {line}: more than {_DEPTH_LIMIT} levels deep")
+        raise UnreadableDocumentError(f"line {line}: more than {_DEPTH_LIMIT} levels deep")
     match event:
         case yaml.ScalarEvent() if event.tag in _STRING:
             is_null = not event.style and event.value in _NULL

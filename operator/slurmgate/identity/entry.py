@@ -52,7 +52,7 @@ class Entry:
     key: InlineKey | SecretKey
 
 
-class Refused(ValueError):  # noqa: N818 - a state of affairs
+class BadEntryError(ValueError):
     """An entry cannot be used. The message says why and what to do."""
 
 
@@ -70,23 +70,23 @@ def read_entry(place: str, item: Node, *, inline_keys: bool) -> Entry:
     """The entry that stands at this place.
 
     Raises:
-        Refused: it cannot be used.
+        BadEntryError: it cannot be used.
     """
     if not isinstance(item, Fields):
-        raise Refused("not an entry with fields")
+        raise BadEntryError("not an entry with fields")
     try:
         written = _Written.model_validate(_plain(item))
     except ValidationError as error:
-        raise Refused("; ".join(_sentences(error))) from None
+        raise BadEntryError("; ".join(_sentences(error))) from None
     if (written.ssh_private_key_b64 is None) == (written.ssh_private_key_secret is None):
-        raise Refused("give either ssh_private_key_secret (recommended) or ssh_private_key_b64")
+        raise BadEntryError("give either ssh_private_key_secret (recommended) or ssh_private_key_b64")
     key: InlineKey | SecretKey
     if written.ssh_private_key_secret:
         key = SecretKey(written.ssh_private_key_secret.name, written.ssh_private_key_secret.key)
     elif written.ssh_private_key_b64 and inline_keys:
         key = _inline(written.ssh_private_key_b64)
     else:
-        raise Refused(
+        raise BadEntryError(
             "ssh_private_key_b64 is not accepted from a ConfigMap: put the key into a Secret (ssh_private_key_secret)"
         )
     return Entry(place, written.mail, written.mapped_user, key)
@@ -96,9 +96,9 @@ def _inline(encoded: str) -> InlineKey:
     try:
         return InlineKey(PrivateKey.parse(base64.b64decode("".join(encoded.split()), validate=True)))
     except ValueError:
-        raise Refused("ssh_private_key_b64 is not base64: use the output of `base64 -w0 KEYFILE`") from None
+        raise BadEntryError("ssh_private_key_b64 is not base64: use the output of `base64 -w0 KEYFILE`") from None
     except KeyUnavailable as error:
-        raise Refused(f"ssh_private_key_b64: {error}") from None
+        raise BadEntryError(f"ssh_private_key_b64: {error}") from None
 
 
 def _plain(fields: Fields) -> dict[str, object]:
@@ -106,7 +106,7 @@ def _plain(fields: Fields) -> dict[str, object]:
     values: dict[str, object] = {}
     for name, value in fields.pairs:
         if name in values:
-            raise Refused(f"{shown(name)} is written twice (line {value.line})")
+            raise BadEntryError(f"{shown(name)} is written twice (line {value.line})")
         match value:
             case Text():
                 values[name] = value.value
@@ -115,7 +115,7 @@ def _plain(fields: Fields) -> dict[str, object]:
             case Items():
                 values[name] = []
             case Foreign():
-                raise Refused(f"aliases and tags are not used here (line {value.line})")
+                raise BadEntryError(f"aliases and tags are not used here (line {value.line})")
     return {name: value for name, value in values.items() if value != "" or name not in _Written.model_fields}
 
 

@@ -12,8 +12,8 @@ from typing import Final
 
 from typing_extensions import override
 
-from slurmgate.identity.document import Fields, Items, Node, Text, Unreadable, read
-from slurmgate.identity.entry import Entry, InlineKey, Refused, SecretKey, mail_in, read_entry, shown
+from slurmgate.identity.document import Fields, Items, Node, Text, UnreadableDocumentError, read
+from slurmgate.identity.entry import BadEntryError, Entry, InlineKey, SecretKey, mail_in, read_entry, shown
 
 ROOT: Final = "users_id_mapping"
 
@@ -87,7 +87,7 @@ def parse(text: str, *, inline_keys: bool) -> Mapping:
     """Read a mapping file. `inline_keys`: `ssh_private_key_b64` is accepted."""
     try:
         items, problems = _items(read(text))
-    except Unreadable as error:
+    except UnreadableDocumentError as error:
         return Mapping(problems=(Problem("user mapping", str(error)),), readable=False)
     entries: list[Entry] = []
     places: defaultdict[str, list[str]] = defaultdict(list)
@@ -98,7 +98,7 @@ def parse(text: str, *, inline_keys: bool) -> Mapping:
             places[mail].append(place)
         try:
             entries.append(read_entry(place, item, inline_keys=inline_keys))
-        except Refused as refused:
+        except BadEntryError as refused:
             problems.append(Problem(place, str(refused), mail))
     entries = [entry for entry in entries if len(places[entry.mail]) == 1]
     at_odds = tuple(_at_odds(entries))
@@ -129,7 +129,7 @@ def _at_odds(entries: list[Entry]) -> Iterator[Problem]:
 
 def _items(root: Node) -> tuple[tuple[Node, ...], list[Problem]]:
     if not isinstance(root, Fields) or [name for name, _ in root.pairs].count(ROOT) != 1:
-        raise Unreadable(f"line {root.line}: expected one field `{ROOT}:` with a list")
+        raise UnreadableDocumentError(f"line {root.line}: expected one field `{ROOT}:` with a list")
     problems = []
     items: tuple[Node, ...] = ()
     for name, value in root.pairs:
@@ -138,5 +138,5 @@ def _items(root: Node) -> tuple[tuple[Node, ...], list[Problem]]:
         elif isinstance(value, Items):
             items = value.nodes
         elif value != Text("", value.line):
-            raise Unreadable(f"line {value.line}: `{ROOT}` is not a list")
+            raise UnreadableDocumentError(f"line {value.line}: `{ROOT}` is not a list")
     return items, problems

@@ -26,7 +26,7 @@ class ReferenceNotAllowedError(ReferenceProblemError):
     reason = Reason.REFERENCE_NOT_ALLOWED
 
 
-class References:
+class ReferenceReader:
     """Reads keys of ConfigMaps and Secrets."""
 
     def __init__(self, api: ApiSession) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slurmgate.identity.document import Fields, Foreign, Items, Text, Unreadable, read
+from slurmgate.identity.document import Fields, Foreign, Items, Text, UnreadableDocumentError, read
 
 
 def test_words_stay_as_written() -> None:
@@ -45,7 +45,7 @@ def test_nothing_is_null(text: str) -> None:
     ],
 )
 def test_unreadable(text: str, message: str) -> None:
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(UnreadableDocumentError) as caught:
         read(text)
     assert str(caught.value) == message
 
@@ -53,7 +53,7 @@ def test_unreadable(text: str, message: str) -> None:
 @pytest.mark.parametrize("bomb", ["[" * (1 << 20), "{a: " * (1 << 18), "? " * (1 << 19), "- " * (1 << 19)])
 def test_depth_costs_no_time(bomb: str) -> None:
     started = time.process_time()
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableDocumentError):
         read(bomb)
     assert time.process_time() - started < 2
 
@@ -69,5 +69,5 @@ def test_an_alias_bomb_stays_small() -> None:
 @settings(deadline=None)
 @given(st.text(alphabet=st.one_of(st.characters(), st.sampled_from("-:[]{}&*!|>'\"%@`#, \n\t"))))
 def test_any_text_is_read_or_unreadable(text: str) -> None:
-    with suppress(Unreadable):
+    with suppress(UnreadableDocumentError):
         read(text)
