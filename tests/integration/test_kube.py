@@ -350,7 +350,7 @@ async def following(api: ApiSession, namespace: str, name: str) -> AsyncIterator
     """Gives a function for the next thing that is told."""
     async with aclosing(follow(api, Kind.CONFIG_MAP, namespace, name)) as told:
 
-        async def next_one(seconds: float = 2) -> Followed:
+        async def next_one(seconds: float = 20) -> Followed:
             async with asyncio.timeout(seconds):
                 return await anext(told)
 
@@ -381,11 +381,11 @@ async def test_a_big_config_map_is_followed(cluster: Cluster, api: ApiSession) -
 async def test_a_restart_of_the_api_server_loses_nothing(cluster: Cluster, api: ApiSession, writer: StatusWriter) -> None:
     targets = [cluster.submission(f"restart-{number}") for number in range(5)]
     for target in targets:
-        await writer.confirm(target, {"phase": "Created"}, deadline=10)
+        await writer.confirm(target, {"phase": "Created"}, deadline=60)
     cluster.config_map("steady", "before")
     async with following(api, "slurmgate", "steady") as told:
         assert (await told()).data == {"ssh_mapping.yaml": b"before"}
-        changed = asyncio.create_task(told(60))
+        changed = asyncio.create_task(told(240))
         restarting = asyncio.create_task(asyncio.to_thread(cluster.restart))
         await asyncio.sleep(0.5)
         assert isinstance(await writer.confirm(targets[0], {"phase": "Submitted"}, deadline=0.5), Unconfirmed)
@@ -393,7 +393,7 @@ async def test_a_restart_of_the_api_server_loses_nothing(cluster: Cluster, api: 
             writer.put(target, {"phase": "Submitted"})
         await restarting
         for target in targets:
-            assert isinstance(await writer.confirm(target, {"phase": "Submitted"}, deadline=30), Written)
+            assert isinstance(await writer.confirm(target, {"phase": "Submitted"}, deadline=90), Written)
             assert cluster.get(target.name)["status"] == {"phase": "Submitted"}
         await asyncio.sleep(1)
         assert not changed.done()  # the same content is not told again, and there was no alarm
@@ -408,13 +408,13 @@ async def test_a_refusal_is_told_and_so_is_its_end(cluster: Cluster, api: ApiSes
     binding = cluster.request("GET", f"{ROLE_BINDINGS}/slurmgate")
     cluster.request("DELETE", f"{ROLE_BINDINGS}/slurmgate")
     async with following(api, "slurmgate", "refused") as told:
-        refused = await told(10)
+        refused = await told()
         while isinstance(refused, Content):  # RBAC takes a moment to notice
             refused = await told(60)
         assert isinstance(refused, Unreadable)
         assert "forbidden" in refused.message
         cluster.request("POST", ROLE_BINDINGS, {**binding, "metadata": {"name": "slurmgate"}})
-        assert (await told(10)).data == {"ssh_mapping.yaml": b"x"}
+        assert (await told()).data == {"ssh_mapping.yaml": b"x"}
 
 
 # --- the ServiceAccount and kopf

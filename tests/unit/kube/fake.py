@@ -84,6 +84,11 @@ class FakeApi:
         for watcher in self._watchers:
             watcher.put_nowait({"type": kind, "object": body})
 
+    async def watched(self) -> None:
+        """Return when somebody watches."""
+        while not self._watchers:
+            await asyncio.sleep(0.01)
+
     def end_watches(self) -> None:
         for watcher in self._watchers:
             watcher.put_nowait(None)
