@@ -61,6 +61,7 @@ class FakeApi:
         self._version = 100
         self._history: list[tuple[int, dict[str, Any]]] = []
         self._watchers: set[asyncio.Queue[dict[str, Any] | None]] = set()
+        self._watching = asyncio.Event()
 
     # --- what tests do to it
 
@@ -86,12 +87,12 @@ class FakeApi:
 
     async def watched(self) -> None:
         """Return when somebody watches."""
-        while not self._watchers:
-            await asyncio.sleep(0.01)
+        await self._watching.wait()
 
     def end_watches(self) -> None:
-        for watcher in self._watchers:
-            watcher.put_nowait(None)
+        while self._watchers:
+            self._watchers.pop().put_nowait(None)
+        self._watching.clear()
 
     def made(self, method: str) -> list[Seen]:
         """Requests of this method."""
@@ -183,6 +184,7 @@ class FakeApi:
             if version > int(request.query.get("resourceVersion", 0)):
                 queue.put_nowait(past)
         self._watchers.add(queue)
+        self._watching.set()
         try:
             while event := await queue.get():
                 await response.write(json.dumps(event).encode() + b"\n")
