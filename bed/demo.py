@@ -42,7 +42,7 @@ EXAMPLES = {
 
 COLUMNS = {
     "NAME": ("metadata", "name"),
-    "CLUSTER": ("status", "cluster"),
+    "CLUSTER": ("spec", "clusterRef", "name"),
     "USER": ("status", "user"),
     "JOBID": ("status", "slurm", "jobId"),
     "PHASE": ("status", "phase"),
@@ -102,6 +102,9 @@ def _play(bed: Bed) -> list[str]:
             submissions = _submissions(bed)
             screen.update(_table(submissions))
             if not cancelled and _state(submissions["long"]) == "RUNNING":
+                screen.console.print(
+                    f"kubectl patch jsub long --namespace={valhalla.RESEARCH} --type=merge --patch='{_CANCEL}'"
+                )
                 bed.kubectl("patch", "jsub", "long", f"--namespace={valhalla.RESEARCH}", "--type=merge", "--patch", _CANCEL)
                 cancelled = True
             wrong = [
@@ -110,8 +113,12 @@ def _play(bed: Bed) -> list[str]:
                 if (problem := _difference(submissions[name], expected))
             ]
             if not wrong or time.monotonic() > deadline:
-                return wrong
+                break
             time.sleep(0.5)
+    if not wrong:
+        path = _at(submissions["plain"], ("status", "slurm", "stdoutPath"))
+        say(f"\n{path} of `plain` says:\n{bed.slurm.inside(['cat', path]).stdout}")
+    return wrong
 
 
 _CANCEL = '{"spec":{"cancel":true}}'

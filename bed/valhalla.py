@@ -23,7 +23,7 @@ def prepare(bed: Bed, *, users: Sequence[str] = USERS) -> Json:
     """Put keys, host keys and mapping into the operator's namespace. Returns the chart's values for this cluster."""
     slurm = bed.slurm.description
     ensure_namespace(bed, NAMESPACE)
-    apply(bed, [yaml.safe_load((EXAMPLES / "namespace.yaml").read_text())])
+    apply(bed, [yaml.safe_load((EXAMPLES / "admin" / "namespace.yaml").read_text())])
     keys = [
         _object("Secret", f"{user}-ssh-key", stringData={"ssh-privatekey": slurm.users[user].read_text()}) for user in users
     ]

@@ -63,7 +63,7 @@ def large(kilobytes: int) -> list[Json]:
 
 
 REJECTED = {
-    "owner not allowed": Rejected({}, "OwnerNotAllowed", r"spec\.owner: dovahkiin@.* kubectl annotate namespace", "dovahkiin"),
+    "owner not allowed": Rejected({}, "OwnerNotAllowed", r"dovahkiin@.* annotation slurmgate\.dev/owners", "dovahkiin"),
     "owner not mapped": Rejected({}, "UserNotMapped", r"spec\.owner: peach@example.org is not in the user mapping", "peach"),
     "directory not writable": Rejected({"executionDirectory": "/etc"}, "DirectoryNotWritable", "/etc.*Permission denied"),
     "directory not creatable": Rejected(

@@ -12,12 +12,12 @@ MOST_TASKS = 4_000_001
 _PART = re.compile(r"([0-9]{1,7})(?:-([0-9]{1,7})(?::([0-9]{1,7}))?)?")
 
 
-def indexes(expression: str) -> tuple[int, ...]:
-    """All indexes of an expression, in its order. Raises ValueError for what is none."""
+def indexes(expression: str, *, most: int = MOST_TASKS) -> tuple[int, ...]:
+    """All indexes of an expression, in its order. Raises ValueError for what is none, and for more than `most`."""
     found: list[int] = []
     for span in _spans(expression):
-        if len(found) + len(span) > MOST_TASKS:
-            raise ValueError(f"more tasks than Slurm allows: {expression!r}")
+        if len(found) + len(span) > most:
+            raise ValueError(f"more tasks than there can be: {expression!r}")
         found.extend(span)
     return tuple(found)
 
@@ -25,6 +25,8 @@ def indexes(expression: str) -> tuple[int, ...]:
 def count(expression: str) -> int:
     """How many different indexes an expression has, at the price of one byte for each. Raises ValueError for what is none."""
     spans = tuple(_spans(expression))
+    if sum(map(len, spans)) > MOST_TASKS:
+        raise ValueError(f"more tasks than Slurm allows: {expression!r}")
     wanted = bytearray(max(span[-1] for span in spans) + 1)
     for span in spans:
         wanted[span.start : span.stop : span.step] = b"\1" * len(span)
@@ -53,12 +55,12 @@ def ranges(numbers: Iterable[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
-def expanded(task: Task) -> tuple[Task, ...]:
-    """One task for each index of a row that stands for several, such as `59_[4-9%2]`."""
+def expanded(task: Task, *, most: int = MOST_TASKS) -> tuple[Task, ...]:
+    """One task for each index of a row that stands for several, such as `59_[4-9%2]`; the row itself if they are too many."""
     if task.index is None or task.index.isdigit() or task.index.startswith("+"):
         return (task,)
     try:
-        numbers = indexes(task.index.strip("[]"))
+        numbers = indexes(task.index.strip("[]"), most=most)
     except ValueError:
         return (task,)
     return tuple(replace(task, index=str(number)) for number in numbers)

@@ -1,5 +1,6 @@
 """Conditions of a SlurmCluster, derived from what its parts last answered."""
 
+import re
 from dataclasses import dataclass, replace
 
 from slurmgate.core.outcomes import ClusterFacts, Unavailable
@@ -125,4 +126,4 @@ def _accounting(facts: ClusterFacts, trouble: Unavailable | None) -> Wanted:
 
 def _version(text: str) -> tuple[int, ...]:
     """`22.05.8` as (22, 5, 8); what is no number counts as new enough."""
-    return tuple(int(part) if part.isdigit() else 99 for part in text.split(".")[:3])
+    return tuple(int(part) if re.fullmatch("[0-9]{1,4}", part) else 99 for part in text.split(".")[:3])

@@ -468,9 +468,11 @@ def without_accounting(record: Record, now: datetime) -> Decision:
 
 
 def _ours(record: Record, seen: Seen) -> tuple[Task, ...]:
-    submitted_at = record.status.slurm.submit_time if record.status.slurm else None
     rows = seen.tasks.get(record.job_id or "", ())
-    mine = ours(rows, token=record.token, user=record.user, submitted=submitted_at)
+    slurm = record.status.slurm
+    submitted_at = slurm.submit_time if slurm else None
+    most = slurm.array.total if slurm and slurm.array else 1
+    mine = ours(rows, token=record.token, user=record.user, submitted=submitted_at, most=most)
     if _is_array(record):  # for a moment slurmdbd knows an array as a job without tasks
         return tuple(task for task in mine if (task.index or "").isdigit())
     return mine

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from slurmgate.core.arrays import expanded, indexes, ranges
+from slurmgate.core.arrays import MOST_TASKS, expanded, indexes, ranges
 from slurmgate.core.outcomes import Task
 from slurmgate.core.reasons import Reason
 from slurmgate.core.states import Kind, State, state, waiting_reason
@@ -17,11 +17,14 @@ from slurmgate.resources.submission import ArrayStatus, Phase, SlurmStatus, Usag
 _LIVELIEST_FIRST = (Kind.RUNNING, Kind.ENDING, Kind.WAITING, Kind.ENDED)
 
 
-def ours(rows: Iterable[Task], *, token: str, user: str, submitted: datetime | None) -> tuple[Task, ...]:
+def ours(
+    rows: Iterable[Task], *, token: str, user: str, submitted: datetime | None, most: int = MOST_TASKS
+) -> tuple[Task, ...]:
     """The rows that are of this very job: ids are reused, so the id alone proves nothing.
 
     A row that shows another submission's token is not ours. One that shows none (its owner, or the site's job_submit plugin,
     may write another comment) is ours if it was submitted when ours was; Slurm takes a requeued job for submitted anew.
+    A row that stands for several tasks becomes one row for each, unless it stands for more than the `most` that ours has.
     """
 
     def is_ours(task: Task) -> bool:
@@ -31,7 +34,7 @@ def ours(rows: Iterable[Task], *, token: str, user: str, submitted: datetime | N
             return submitted in (None, task.submit_time) or bool(task.restarts)
         return task.token == token
 
-    return tuple(task for row in rows for task in expanded(row) if is_ours(task))
+    return tuple(task for row in rows if is_ours(row) for task in expanded(row, most=most))
 
 
 def remembered(slurm: SlurmStatus | None) -> tuple[Task, ...]:

@@ -73,8 +73,8 @@ async def _identify(record: Record, site: Site, references: References) -> str |
     if not allows(annotation, record.owner):
         return Refused(
             Reason.OWNER_NOT_ALLOWED,
-            f"spec.owner: {record.owner} may not be named in namespace {record.namespace}. An admin can allow it: "
-            f"kubectl annotate namespace {record.namespace} {OWNERS_ANNOTATION}={record.owner}",
+            f"spec.owner: {record.owner} may not be named in namespace {record.namespace}. An admin can add it to "
+            f"the namespace's annotation {OWNERS_ANNOTATION}; then delete this submission and apply it again.",
         )
     return site.user_of(record.owner)
 

@@ -66,6 +66,11 @@ class ClusterWorker:
         """What the worker holds now."""
         return tuple(self._records.values())
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is neither a cluster nor anybody who waits for one."""
+        return self._site is None and not self._opening and not self._records
+
     def expect(self) -> None:
         """There is such a cluster, and what is known about it will be there in a moment: until then nothing is decided."""
         self._opening = self._site is None
@@ -112,9 +117,11 @@ class ClusterWorker:
         """Work until stopped. A step that is cut short leaves its submission to be looked up, not lost."""
         async with asyncio.TaskGroup() as tasks:
             tracking = tasks.create_task(self._tracker.run(), name=f"{self.name}-tracker")
-            async with asyncio.TaskGroup() as stepping:
-                for number in range(STEPPERS):
-                    stepping.create_task(self._step_on(), name=f"{self.name}-stepper-{number}")
+            async with asyncio.TaskGroup() as steps:
+                places = asyncio.Semaphore(STEPPERS)
+                while (token := await self._next(places)) is not None:
+                    step = steps.create_task(self._step(token), name=f"{self.name}-step-{token}")
+                    step.add_done_callback(lambda _: places.release())
             tracking.cancel()
 
     def stop(self) -> None:
@@ -123,25 +130,29 @@ class ClusterWorker:
 
     # One step of one submission ----------------------------------------------------------------------------------
 
-    async def _step_on(self) -> None:
-        while (token := await self._queue.get()) is not None:
-            try:
-                record = self._records.get(token)
-                if record is not None:
-                    with bind(submission=f"{record.namespace}/{record.name}", cluster=self.name, token=token):
-                        await self._advance(record)
-            except Undelivered as error:
-                _log.warning("Kubernetes could not be told: %s", error)
-                self._queue.add_after(token, UNDELIVERED_SECONDS)
-            except Exception:  # noqa: BLE001 - see below
-                # One submission that trips over a mistake of ours must not stop its cluster. It is tried again, slowly.
-                _log.exception("A step failed in a way nobody foresaw")
-                if token in self._records:
-                    later = self._clock() + timedelta(seconds=UNFORESEEN_SECONDS)
-                    self._records[token] = replace(self._records[token], not_before=later)
-                    self._queue.add_after(token, UNFORESEEN_SECONDS)
-            finally:
-                self._queue.done(token)
+    async def _next(self, places: asyncio.Semaphore) -> str | None:
+        """A place to work at, then whose turn it is; None if there is nothing more to begin."""
+        await places.acquire()
+        return await self._queue.get()
+
+    async def _step(self, token: str) -> None:
+        try:
+            record = self._records.get(token)
+            if record is not None:
+                with bind(submission=f"{record.namespace}/{record.name}", cluster=self.name, token=token):
+                    await self._advance(record)
+        except Undelivered as error:
+            _log.warning("Kubernetes could not be told: %s", error)
+            self._queue.add_after(token, UNDELIVERED_SECONDS)
+        except Exception:  # noqa: BLE001 - see below
+            # One submission that trips over a mistake of ours must not stop its cluster. It is tried again, slowly.
+            _log.exception("A step failed in a way nobody foresaw")
+            if token in self._records:
+                later = self._clock() + timedelta(seconds=UNFORESEEN_SECONDS)
+                self._records[token] = replace(self._records[token], not_before=later)
+                self._queue.add_after(token, UNFORESEEN_SECONDS)
+        finally:
+            self._queue.done(token)
 
     async def _advance(self, record: Record) -> None:
         now = self._clock()

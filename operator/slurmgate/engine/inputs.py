@@ -19,6 +19,11 @@ class KubernetesReferences:
 
     async def of_submission(self, kind: str, namespace: str, name: str, key: str, *, where: str) -> bytes:
         """A key of a ConfigMap or Secret that a submission names; a Secret only with the label slurmgate.dev/use."""
+        if namespace == self._own_namespace:
+            raise ReferenceProblem(
+                Reason.REFERENCE_NOT_ALLOWED,
+                f"{where}: submissions in the operator's own namespace can name no {kind}: the operator's are there",
+            )
         try:
             return await self._references.read(Kind(kind), namespace, name, key, require_use_label=True)
         except ReferenceProblemError as problem:

@@ -57,6 +57,7 @@ class Intake:
         worker = self._worker(name)
         if kind == "DELETED":
             worker.forget(metadata.uid)
+            self._retire(worker)
             return
         try:
             submission = JobSubmission.model_validate(body)
@@ -84,6 +85,7 @@ class Intake:
             self._end_sites(name, but=None)
             with suppress(KeyError):
                 self._metrics.cluster_up.remove(name)
+            self._retire(worker)
             return
         # The site before serves until the new one has read what it needs.
         site = self._sites[name] = self._open_site(cluster, use=partial(self._use, worker))
@@ -120,10 +122,11 @@ class Intake:
         working = [task for name, task in self._tasks.items() if name.startswith("worker ")]
         if working:
             await asyncio.wait(working, timeout=seconds)
-        for task in self._tasks.values():
+        left = tuple(self._tasks.values())
+        for task in left:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=CLOSE_SECONDS)
+        if left:
+            await asyncio.wait(left, timeout=CLOSE_SECONDS)
 
     async def failure(self) -> None:
         """Wait for a mistake of ours that ended a worker or a site, and raise it: only a new process can go on from there."""
@@ -139,12 +142,20 @@ class Intake:
             self._start(f"worker {name}", worker.run)
         return worker
 
+    def _retire(self, worker: ClusterWorker) -> None:
+        """End a worker that has nothing left: anybody can name clusters that are none."""
+        if worker.idle:
+            worker.stop()
+            del self._workers[worker.name]
+
     def _start(self, name: str, run: Callable[[], Any]) -> None:
         task = asyncio.create_task(run(), name=name)
         task.add_done_callback(self._ended)
         self._tasks[name] = task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(task.get_name()) is task:
+            del self._tasks[task.get_name()]
         error = None if task.cancelled() else task.exception()
         if error and not self._failure.done():
             self._failure.set_exception(error)

@@ -101,6 +101,8 @@ class Site:
         match self._mapping.resolve(owner):
             case NotMapped(message):
                 return Refused(Reason.USER_NOT_MAPPED, f"spec.owner: {message}")
+            case identity if self.spec.ssh.service_user and identity.user == self.spec.ssh.service_user.name:
+                return Refused(Reason.USER_NOT_MAPPED, f"spec.owner: {owner} is mapped to the service user")
             case identity:
                 return identity.user
 
@@ -178,15 +180,18 @@ class Site:
     def _changed(self) -> None:
         """What the cluster is used with has been read (again): once all of it was, use it."""
         self._shut_out.clear()
-        self._news.set()
         if self._health.mapping is not None and self._host_keys_read:
+            self._news.set()
             self._use()
 
     async def _look_after(self) -> None:
-        await self._news.wait()  # nobody can log in before the mapping is read
+        await self._news.wait()  # nobody can log in before mapping and host keys are read
         while True:
             self._news.clear()
-            await self._examine()
+            try:
+                await self._examine()
+            except Exception:  # noqa: BLE001 - a mistake of ours about one cluster must not end the operator of all
+                _log.exception("The cluster could not be examined", extra={"cluster": self.name})
             healthy = isinstance(self._health.answer, ClusterFacts)
             try:
                 async with asyncio.timeout(HEALTHY_SECONDS if healthy else ILL_SECONDS):
@@ -200,8 +205,11 @@ class Site:
         service = self.spec.ssh.service_user
         mapped = [entry.mapped_user for entry in self._mapping.mapping.entries]
         answer: ClusterFacts | Unavailable | None = None
+        gateway = self._gateway
         for user in (service.name,) if service else examiners(mapped, shut_out=self._shut_out):
-            answer = await self._gateway.describe(user)
+            answer = await gateway.describe(user)
+            if gateway is not self._gateway:
+                return  # other host keys have come meanwhile, and the connections were closed under it: ask again
             self._note_login(user, answer)
             if isinstance(answer, ClusterFacts) or answer.reason not in LOGIN_REASONS:
                 break

@@ -69,7 +69,10 @@ class Tracker:
 
     def _tell(self, records: Iterable[Record], decide: Callable[..., Decision]) -> None:
         for record in records:
-            self._change(record.token, Stage.KNOWN, lambda current: decide(current, now=self._clock()))
+            try:
+                self._change(record.token, Stage.KNOWN, lambda current: decide(current, now=self._clock()))
+            except Exception:  # noqa: BLE001 - one job that trips over a mistake of ours must not hide all others
+                _log.exception("What Slurm says of %s/%s could not be used", record.namespace, record.name)
 
 
 def _ids(records: Iterable[Record]) -> list[str]:

@@ -45,7 +45,7 @@ DAY_SECONDS: Final = 86400
 JOBS_AT_ONCE: Final = 1000
 """Job ids in one command: they share 128 KiB, the longest word that Linux takes."""
 
-_JOB_ID = re.compile(r"^([0-9]+)(;\S*)?\n", re.MULTILINE)
+_JOB_ID = re.compile(r"^([1-9][0-9]{0,9})(;\S*)?\n", re.MULTILINE)
 _OVER = re.compile(r"Invalid job id|already (completing|completed|finished)|no longer pending", re.IGNORECASE)
 
 

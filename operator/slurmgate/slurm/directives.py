@@ -14,6 +14,7 @@ _SPACE = " \t\n\v\f\r"
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 _MAGIC = re.compile(rb"#(?:SBATCH|SLURM)")
 _SEPARATOR = re.compile(rf"[{_SPACE}]*(?:het|pack)job(?![^{_SPACE}])", re.IGNORECASE)
+_MOST_BYTES = 64 * 1024
 _GAP = re.compile(rf"[{_SPACE}]*")
 _PIECE = re.compile(
     rf"""(?P<plain>[^{_SPACE}"'\\#]+)|\\(?P<escaped>[^{_SPACE}])|(?P<quote>["'])(?P<quoted>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)"""
@@ -51,13 +52,19 @@ def read(script: bytes, *, allowed: Collection[str] = ()) -> Directives:
         NotUnderstoodError: naming the word and its line.
     """
     components: list[list[Word]] = [[]]
+    size = 0
     for number, line in enumerate(_LINE.findall(head(script)), start=1):
         if magic := _MAGIC.match(line):
             text = line[magic.end() :].decode("utf-8", "surrogateescape")
+            where = f"line {number} of the script"
+            size += len(line)
+            if size > _MOST_BYTES:
+                raise NotUnderstoodError(f"{where}: more than 64 KiB of #SBATCH lines")
             if separator := _SEPARATOR.match(text):
                 components.append([])
-                text = text[separator.end() :]
-            where = f"line {number} of the script"
+                if any(_split(text[separator.end() :], where)):
+                    raise NotUnderstoodError(f"{where}: a line that begins another component can hold nothing else")
+                continue
             components[-1].extend(Word(word, where) for word in _split(text, where))
     options = tuple(option for component in components for option in parse(component, allowed=allowed))
     return Directives(options, het=len(components) > 1, foreign=_foreign(script))
@@ -69,6 +76,8 @@ def _split(text: str, where: str) -> Iterator[str]:
     while True:
         position = _end(_GAP, text, position)
         word = ""
+        if separator := _SEPARATOR.match(text, position):  # for sbatch it is one anywhere, and the rest of the line is lost
+            raise NotUnderstoodError(f"{where}: {separator[0].strip()} begins another component; use quotes")
         while piece := _PIECE.match(text, position):
             word += piece["plain"] or piece["escaped"] or re.sub(r"\\(.)", r"\1", piece["quoted"] or "")
             position = piece.end()

@@ -14,6 +14,11 @@ TRANSFER_SECONDS: Final = 120
 CONNECT_SECONDS: Final = 30
 """What a program may take longer here than there: connecting, waiting for a session, the way there and back."""
 
+_ANSWER_BYTES = 256 * 1024
+"""Of a program, with what start files print around it. Whoever has an account chooses how much that is."""
+_LONG_ANSWERS = {"read": 2 * 1024 * 1024, "describe": 1024 * 1024, "run": 16 * 1024 * 1024}
+"""A script of 1 MiB in base64; partitions; squeue's rows of 100,000 jobs."""
+
 _REASONS = {
     Cause.HOST_KEY_MISMATCH: Reason.HOST_KEY_MISMATCH,
     Cause.NO_HOST_KEYS: Reason.HOST_KEY_MISMATCH,
@@ -29,8 +34,8 @@ KILLED: Final = 128
 class Runner(Protocol):
     """Runs a command on the cluster."""
 
-    async def run(self, user: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float) -> Outcome:
-        """Run `argv` as `user`; `deadline` in seconds for all of it."""
+    async def run(self, user: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float, output_limit: int) -> Outcome:
+        """Run `argv` as `user`; `deadline` in seconds for all of it, `output_limit` in bytes."""
         ...
 
 
@@ -67,7 +72,8 @@ class LoginNode:
         limit = seconds or self._seconds
         argv = remote.command(program, *arguments, seconds=limit)
         deadline = limit + remote.KILL_AFTER_SECONDS + CONNECT_SECONDS
-        outcome = await self._runner.run(user, argv, stdin=stdin, deadline=deadline)
+        output_limit = _LONG_ANSWERS.get(program, _ANSWER_BYTES)
+        outcome = await self._runner.run(user, argv, stdin=stdin, deadline=deadline, output_limit=output_limit)
         match outcome:
             case Ran():
                 return remote.answer(outcome.stdout) or NoAnswer(None, _unended(outcome, limit), cut_off=False)

@@ -73,6 +73,7 @@ _UNLESS_ALLOWED: Final = {
 }
 COMMENT_PREFIX: Final = "slurmgate:"
 MOST_COMMENT_BYTES: Final = 1024
+MOST_VALUE_BYTES: Final = 4096
 """Slurm's own limit."""
 
 
@@ -219,8 +220,8 @@ def resolve(
     except NotUnderstoodError as problem:
         return Refused(Reason.OPTION_NOT_ALLOWED, str(problem))
     typed = {option.name: option for option in _typed(spec)}
-    for option in (*free, *script):
-        if why := _refused(option.name, allow=allow, deny=deny):
+    for option in (*typed.values(), *free, *script):
+        if why := _refused(option, allow=allow, deny=deny):
             return Refused(Reason.OPTION_NOT_ALLOWED, f"{option.where}: --{option.name} is refused: {why}")
     for option in free:
         if option.name in typed:
@@ -252,8 +253,11 @@ def _typed(fields: JobSubmissionSpec | Defaults) -> Iterator[Option]:
             yield Option(option, str(value), f"spec.{type(fields).model_fields[field].alias}")
 
 
-def _refused(name: str, *, allow: Collection[str], deny: Collection[str]) -> str | None:
+def _refused(option: Option, *, allow: Collection[str], deny: Collection[str]) -> str | None:
     """Why the policy refuses an option; None if it does not."""
+    name = option.name
+    if len((option.value or "").encode("utf-8", "surrogateescape")) > MOST_VALUE_BYTES:
+        return f"its value is longer than {MOST_VALUE_BYTES} bytes"
     if name in _NEVER:
         return _NEVER[name]
     if name in {_LONG.get(other, other) for other in deny}:

@@ -19,6 +19,7 @@ from slurmgate.slurm import directives, options
 from slurmgate.slurm import script as scripts
 from slurmgate.slurm.gateway import File, Package
 
+MOST_PATH = 4096
 TOKEN = re.compile(r"[0-9A-Za-z-]{1,36}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -87,6 +88,8 @@ def prepare(
         options.output_path(pattern, name=values["job-name"] or name, user=user, chdir=values.get("chdir"))
         for pattern in (output, values.get("error") or output)
     ]
+    if any(len(path) > MOST_PATH for path in paths):
+        return Refused(Reason.INVALID_SPEC, f"the path of the output would be longer than {MOST_PATH} characters")
     admission = Admission(
         user=user,
         directory=directory,
@@ -132,7 +135,7 @@ def _token(token: str) -> Refused | None:
 
 
 def _foreign(found: directives.Directives, values: Collection[str]) -> Refused | None:
-    if found.foreign is None or "ignore-pbs" in values:
+    if found.foreign is None or ("ignore-pbs" in values and not found.het):  # which component has it is not known here
         return None
     message = "#PBS and #BSUB lines are not understood; write #SBATCH lines, or add --ignore-pbs"
     return Refused(Reason.OPTION_NOT_ALLOWED, f"{found.foreign}: {message}")

@@ -54,7 +54,7 @@ OUT_OF_MEMORY = "OUT_OF_MEMORY"
 Key = tuple[str, str | None]
 """Job id and index."""
 
-_ID = re.compile(r"([0-9]+)(?:_\[?([0-9][0-9,:-]*)(?:%[0-9]+)?\]?|(\+[0-9]+))?")
+_ID = re.compile(r"([0-9]{1,10})(?:_\[?([0-9]{1,7}|[0-9]{1,7}[,:-][0-9,:-]*)(?:%[0-9]+)?\]?|(\+[0-9]{1,7}))?")
 _TOKEN = re.compile(rf"{COMMENT_PREFIX}([0-9A-Za-z-]+)")
 _NOT_ENDED = frozenset(
     {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}

@@ -6,6 +6,7 @@ comes from people travels on stdin. Answers stand between two sentinel lines; wh
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -53,7 +54,7 @@ class Answer:
     def number(self, key: str) -> int | None:
         """A value that is a number."""
         value = self.get(key)
-        return int(value) if value.isascii() and value.isdigit() else None
+        return int(value) if re.fullmatch("[0-9]{1,18}", value) else None
 
     def content(self, key: str) -> bytes:
         """A value that travelled as base64; empty if there is none."""

@@ -15,7 +15,7 @@ _LATER = (
     (
         Reason.QUEUED_LIMIT,
         re.compile(
-            r"Max(Submit|JobCount)|GrpSubmit|MaxJobCount limit|(?:Max|Grp)\w*Submit\w*Limit|"
+            r"Max(Submit|JobCount)|GrpSubmit|(Max|Grp)[A-Z]{1,30}Submit[A-Z]{1,30}Limit|"
             r"job queue full|Rate limit exceeded|Requires more ports",
             re.IGNORECASE,
         ),
@@ -51,7 +51,7 @@ def later(words: str) -> Reason | None:
 def refusal(words: str, *, reason: Reason) -> Refused | NotNow:
     """The verdict on something that was not done, with `reason` if waiting would not help."""
     text = shortened(words)
-    waiting = later(words)
+    waiting = later(text)
     return Refused(reason, text) if waiting is None else NotNow(waiting, text)
 
 

@@ -48,6 +48,8 @@ def test_overlapping_ranges_count_each_index_once() -> None:
 def test_a_list_that_repeats_itself_beyond_slurms_ceiling_is_not_spelled_out() -> None:
     with pytest.raises(ValueError, match="more tasks"):
         indexes(",".join([f"0-{MOST_TASKS - 1}"] * 2))
+    with pytest.raises(ValueError, match="more tasks"):
+        count(",".join([f"0-{MOST_TASKS - 1}"] * 2))
 
 
 @given(st.sets(st.integers(0, 3000)))
@@ -70,3 +72,8 @@ def test_a_row_for_several_tasks_becomes_one_for_each() -> None:
 def test_a_row_for_one_task_or_with_a_cut_expression_stays_one(index: str | None) -> None:
     task = row("RUNNING", index)
     assert expanded(task) == (task,)
+
+
+def test_a_row_for_more_tasks_than_the_job_has_stays_one() -> None:
+    assert len(expanded(row("PENDING", "[0-3]"), most=4)) == 4
+    assert expanded(row("PENDING", "[0-4000000]"), most=4) == (row("PENDING", "[0-4000000]"),)

@@ -125,7 +125,10 @@ def test_conditions(health: Health, doors: list[bool | None], ready: bool | None
     assert conditions[-1][:3] == ("Ready", ready, reason)
 
 
-@pytest.mark.parametrize("version", ["22.05.0", "22.05.11", "23.02.7", "24.11.5", "26.05.5", "22.05.8-ubuntu", "master"])
+SERVED = ["22.05.0", "22.05.11", "23.02.7", "24.11.5", "26.05.5", "22.05.8-ubuntu", "master", "²", "9" * 5000]
+
+
+@pytest.mark.parametrize("version", SERVED)
 def test_versions_that_are_served(version: str) -> None:
     assert cluster_conditions(Health(mapping=GOOD, answer=facts(version=version)))[-1][1] is True
 

@@ -18,6 +18,7 @@ from tests.unit.core.build import (
 from tests.unit.core.life import (
     told,
 )
+from tests.unit.engine.telling import another
 from tests.unit.engine.world import CLUSTER, FakeSite, World, now
 
 
@@ -164,6 +165,19 @@ async def test_what_is_gone_is_forgotten(operator: Operator) -> None:
     looked = operator.world.gates.passed["of_submission"]
     await asyncio.sleep(3600)
     assert operator.world.gates.passed["of_submission"] == looked
+
+
+async def test_clusters_that_are_only_dreamt_of_leave_nothing(operator: Operator) -> None:
+    before = len(asyncio.all_tasks())
+    drafts = [another(number, clusterRef={"name": f"dream-{number}"}) for number in range(100)]
+    for draft in drafts:
+        operator.hears_of(draft)
+    await asyncio.sleep(60)
+    assert len(asyncio.all_tasks()) - before <= 3 * len(drafts)
+    for draft in drafts:
+        operator.hears_of(draft, "DELETED")
+    await asyncio.sleep(1)
+    assert len(asyncio.all_tasks()) == before
 
 
 async def test_clusters_do_not_wait_for_each_other(operator: Operator) -> None:

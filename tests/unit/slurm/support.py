@@ -57,8 +57,8 @@ class Shell:
     noise: bytes = b""
     commands: list[Sequence[str]] = field(default_factory=list, repr=False)
 
-    async def run(self, user: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float) -> Outcome:
-        del user
+    async def run(self, user: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float, output_limit: int) -> Outcome:
+        del user, output_limit
         self.commands.append(argv)
         words = [self.path if word == "/bin/sh" else word for word in argv]
         process = await asyncio.create_subprocess_exec(

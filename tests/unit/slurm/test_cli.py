@@ -167,8 +167,8 @@ class Says:
     argv: Sequence[str] = ()
     deadline: float = 0
 
-    async def run(self, user: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float) -> Outcome:
-        del user, stdin
+    async def run(self, user: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float, output_limit: int) -> Outcome:
+        del user, stdin, output_limit
         self.argv, self.deadline = argv, deadline
         return self.outcome
 

@@ -52,6 +52,13 @@ BAD = {
     "a word that is no option": (["#SBATCH -N1", "#SBATCH run"], "line 3 of the script: 'run' is not an option"),
     "an escaped space": ([r"#SBATCH --comment=a\ b"], "line 2 of the script: versions of sbatch differ"),
     "an escape at the end": (["#SBATCH --comment=a\\"], "line 2 of the script: versions of sbatch differ"),
+    "another component in the middle of a line": (
+        ["#SBATCH -J hetjob", "#SBATCH --comment --uid=0"],
+        "line 2 of the script: hetjob begins another component",
+    ),
+    "another component instead of a value": (["#SBATCH --comment PackJob -N2"], "line 2 of the script: PackJob begins another"),
+    "more behind a new component": (["#SBATCH hetjob --comment"], "line 2 of the script: a line that begins another component"),
+    "lines without end": ([f"#SBATCH --comment={'x' * 40_000}"] * 2, "line 3 of the script: more than 64 KiB"),
     "an unknown option": (["#SBATCH --frobnicate"], "line 2 of the script: --frobnicate is no option"),
 }
 
@@ -68,6 +75,10 @@ def test_components_of_a_heterogeneous_job_are_all_read(word: str) -> None:
     found = read(f"#!/bin/sh\n#SBATCH -N1\n#SBATCH {word}\n#SBATCH -N2 --hold\ntrue\n".encode())
     assert found.het
     assert [option.word for option in found.options] == ["--nodes=1", "--nodes=2", "--hold"]
+
+
+def test_quoted_it_is_a_word_like_any_other() -> None:
+    assert options('#SBATCH -J "hetjob"', "#SBATCH --comment=hetjob") == ["--job-name=hetjob", "--comment=hetjob"]
 
 
 def test_a_value_does_not_come_from_the_next_component() -> None:

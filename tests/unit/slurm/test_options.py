@@ -293,6 +293,19 @@ def test_output_paths_are_filled_in_as_far_as_is_known(pattern: str, path: str) 
     assert output_path(pattern, name="my job", user="kirby", chdir=None) == path
 
 
+def test_a_value_without_end_is_refused() -> None:
+    endless = Option("output", "%x" * 2500, "line 2 of the script")
+    refused = resolve(spec(), (endless,), token=TOKEN, name="job", held=False, defaults=Defaults())
+    assert isinstance(refused, Refused)
+    assert refused.message.endswith("--output is refused: its value is longer than 4096 bytes")
+
+
+def test_what_the_cluster_denies_is_denied_to_typed_fields_too() -> None:
+    refused = resolve(spec(qos="expensive"), (), token=TOKEN, name="job", held=False, defaults=Defaults(), deny=("qos",))
+    assert isinstance(refused, Refused)
+    assert refused.message.startswith("spec.qos: --qos is refused")
+
+
 def test_a_percent_sign_in_the_name_of_the_job_is_no_pattern() -> None:
     assert output_path("%x", name="100%j", user="kirby", chdir=None) == "100%%j"
 

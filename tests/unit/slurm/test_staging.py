@@ -123,7 +123,8 @@ async def test_a_package_cut_short_is_no_package(login: LoginNode, part: float) 
     sent = package("~/x", files=files(a=os.urandom(20_000)), environment=(("A", "1"),))
     content = staging.stdin(sent, sbatch="/usr/bin/sbatch")
     end = content.rindex(b"complete\0")  # what follows is padding, mostly
-    outcome = await login.shell.run("kirby", remote.command("stage", seconds=10), stdin=content[: int(end * part)], deadline=20)
+    some = content[: int(end * part)]
+    outcome = await login.shell.run("kirby", remote.command("stage", seconds=10), stdin=some, deadline=20, output_limit=2**20)
     assert isinstance(outcome, Ran)
     answer = remote.answer(outcome.stdout)
     assert answer is None or answer.words("trouble")

@@ -2,8 +2,8 @@
 IFS= read -r path && IFS= read -r most || exit 1
 case $path in '~/'*) path=$HOME/${path#'~/'} ;; esac
 [ ! -d "$path" ] || fail "$path: Is a directory"
+[ -f "$path" ] || [ ! -e "$path" ] || fail "$path: Not a regular file" # opening a pipe would wait for ever
 words=$(head -c 0 -- "$path" 2>&1) || fail "$words"
-[ -f "$path" ] || fail "$path: Not a regular file"
 begin
 tell content "$(head -c "$((most + 1))" -- "$path" | base64 | tr -d '\n')"
 end
