@@ -76,8 +76,45 @@ def _cell(field: Json, *, required: bool) -> str:
     return " ".join(part for part in parts if part)
 
 
+_TYPES = """\
+## Of a JobSubmission
+
+| condition | is `True` when |
+|---|---|
+| `Accepted` | the owner is allowed here, is a known user of the cluster, and everything could be read and checked |
+| `Submitted` | Slurm has the job; `Unknown`: it may have it, and is being asked |
+| `Running` | the job runs now |
+| `Complete` | it ended well (phase `Done`). It never becomes true of a job that ends otherwise: see below |
+| `Failed` | it ended otherwise: phase `Aborted` (the job failed), `Rejected` (it never ran) or `Cancelled` |
+| `Ready` | what `spec.readyWhen` asks for is so, `Complete` by default |
+| `Suspended` | Slurm holds the job because `spec.suspend` asks for it |
+| `Reconciling` | it is on its way; the reason says what it waits for (only there while true, as kstatus expects) |
+| `Stalled` | it has failed for good (only there while true) |
+
+`kubectl wait --for=condition=Complete` waits in vain for a job that fails. To wait for any end:
+
+```sh
+kubectl wait --for=condition=Complete jsub/NAME & kubectl wait --for=condition=Failed jsub/NAME & wait -n   # bash
+```
+
+## Of a SlurmCluster
+
+| condition | is `True` when |
+|---|---|
+| `MappingValid` | the user mapping could be read and has no bad entries. Keys are not looked at until they are used |
+| `Reachable` | a login node answers |
+| `HostKeyVerified` | with a host key that the SlurmCluster lists |
+| `Authenticated` | somebody could log in |
+| `ControllerUp` | slurmctld answers |
+| `AccountingAvailable` | slurmdbd answers; `NoAccounting`: there is none |
+| `VersionSupported` | it is Slurm 22.05 or newer |
+| `Ready` | submissions can run |
+"""
+
+
 def _conditions() -> str:
-    lines = [_NOTE, "# Reasons\n", "What stands as `reason` in conditions and events. A word keeps its meaning for good.\n"]
+    lines = [_NOTE, "# Conditions and reasons\n", _TYPES]
+    lines += ["## Reasons\n", "What stands as `reason` in conditions and events. A word keeps its meaning for good.\n"]
     lines += ["| reason | meaning |", "|---|---|"]
     lines += [f"| `{reason.value}` | {reason.sentence} |" for reason in Reason]
     return "\n".join(lines) + "\n"
