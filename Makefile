@@ -22,7 +22,7 @@ demo: install ## See it work: real Slurm, real Kubernetes API, six submissions
 	$(BIN)/python -m bed.demo
 
 test: install ## All tests but the whole node (make e2e)
-	$(BIN)/python -m pytest tests/operated tests/integration tests/chart tests/unit -n 3 --dist loadfile
+	$(BIN)/python -m pytest tests/operated tests/integration tests/chart tests/unit -n 3 --dist loadfile --no-loadscope-reorder
 
 e2e: install ## The chart on a whole Kubernetes node
 	$(BIN)/python -m pytest tests/e2e -m node

@@ -281,7 +281,7 @@ class ClusterWorker:
         if (record.status != shown and not just_seen) or decision.events:
             self._outbox.publish(record, decision.events)
         if before is None or record.standing != before.standing:
-            self._log_standing(record)
+            self._log_standing(record, alarming=any(event.type == "Warning" for event in decision.events))
         if record.stage not in {Stage.PREPARING, Stage.ACCEPTED, Stage.UNKNOWN}:
             self._specs.pop(record.token, None)
         if not record.over:
@@ -295,6 +295,6 @@ class ClusterWorker:
         if now and not now.ended:
             self._metrics.submissions.labels(self.name, now.value).inc()
 
-    def _log_standing(self, record: Record) -> None:
+    def _log_standing(self, record: Record, *, alarming: bool) -> None:
         with bind(submission=f"{record.namespace}/{record.name}", cluster=self.name, token=record.token):
-            _log.info("%s: %s", record.standing.reason, record.standing.message)
+            _log.log(logging.WARNING if alarming else logging.INFO, "%s: %s", record.standing.reason, record.standing.message)

@@ -49,6 +49,14 @@ class KubernetesOutbox:
             if condition.type == "Ready" or condition.reason == Reason.NOT_CHECKED or condition.reason == _reason(old):
                 continue
             if condition.status != "True" or (old and old.status == "False"):
+                _log.log(
+                    logging.INFO if condition.status == "True" else logging.WARNING,
+                    "%s: %s: %s",
+                    condition.type,
+                    condition.reason,
+                    condition.message,
+                    extra={"cluster": cluster.metadata.name},
+                )
                 self._recorder.post(
                     target,
                     type="Normal" if condition.status == "True" else "Warning",
