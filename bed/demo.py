@@ -1,5 +1,6 @@
 """`make demo`: six submissions of two people on a real cluster, from `kubectl apply` to their ends."""
 
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -102,10 +103,8 @@ def _play(bed: Bed) -> list[str]:
             submissions = _submissions(bed)
             screen.update(_table(submissions))
             if not cancelled and _state(submissions["long"]) == "RUNNING":
-                screen.console.print(
-                    f"kubectl patch jsub long --namespace={valhalla.RESEARCH} --type=merge --patch='{_CANCEL}'"
-                )
-                bed.kubectl("patch", "jsub", "long", f"--namespace={valhalla.RESEARCH}", "--type=merge", "--patch", _CANCEL)
+                screen.console.print(f"kubectl {shlex.join(_CANCEL)}")
+                bed.kubectl(*_CANCEL)
                 cancelled = True
             wrong = [
                 f"{name}: {problem}"
@@ -121,7 +120,7 @@ def _play(bed: Bed) -> list[str]:
     return wrong
 
 
-_CANCEL = '{"spec":{"cancel":true}}'
+_CANCEL = ("patch", "jsub", "long", f"--namespace={valhalla.RESEARCH}", "--type=merge", '--patch={"spec":{"cancel":true}}')
 
 
 def _submissions(bed: Bed) -> dict[str, Json]:

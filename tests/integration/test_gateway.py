@@ -264,6 +264,16 @@ async def test_a_controller_that_is_down_is_waited_for(site: Site, controller: A
     assert len(jobs_of(site, job)) == 1
 
 
+async def found(site: Site, job: Job) -> Submitted:
+    """What the look-up says once it knows of the job."""
+
+    async def look() -> Submitted | None:
+        outcome = await site.gateway.find("kirby", job.token, job.directory)
+        return outcome if isinstance(outcome, Submitted) else None
+
+    return await eventually(look)
+
+
 async def test_a_job_that_slurm_took_without_saying_so_is_found(site: Site, controller: Any) -> None:
     job = await site.stage(site.job())
     controller.freeze()
@@ -272,12 +282,7 @@ async def test_a_job_that_slurm_took_without_saying_so_is_found(site: Site, cont
     assert "timed out" in lost.message
     assert isinstance(await site.gateway.find("kirby", job.token, job.directory), Uncertain)
     controller.thaw()
-
-    async def found() -> Submitted | None:
-        outcome = await site.gateway.find("kirby", job.token, job.directory)
-        return outcome if isinstance(outcome, Submitted) else None
-
-    outcome = await eventually(found)
+    outcome = await found(site, job)
     assert jobs_of(site, job) == [outcome.job_id]
     assert outcome.directory == job.directory
     assert isinstance(await site.send(job), Uncertain)
@@ -297,12 +302,7 @@ async def test_sbatch_goes_on_when_the_connection_is_cut(site: Site, controller:
     site.bed.slurm.inside(["pkill", "--signal", "KILL", "--full", "sshd: kirby"])
     assert isinstance(await task, Uncertain)
     controller.thaw()
-
-    async def found() -> Submitted | None:
-        outcome = await site.gateway.find("kirby", job.token, job.directory)
-        return outcome if isinstance(outcome, Submitted) else None
-
-    outcome = await eventually(found)
+    outcome = await found(site, job)
     assert jobs_of(site, job) == [outcome.job_id]
 
 

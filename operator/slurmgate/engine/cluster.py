@@ -187,18 +187,21 @@ class ClusterWorker:
         What has to be sent again is admitted again: what was read for it may have changed, and so may who it belongs to.
         """
         outcome = await self._pack(record)
-        now = self._clock()
+        result = outcome.admission if isinstance(outcome, Admitted) else outcome
+        now = self._clock()  # once: the status would have to be written again for the time alone
+
+        def decide(current: Record) -> Decision:
+            return lifecycle.admitted(current, result, now)
+
         if not isinstance(outcome, Admitted):
-            self._change(record.token, record.stage, lambda current: lifecycle.admitted(current, outcome, now))
+            self._change(record.token, record.stage, decide)
             return
-        tentative = lifecycle.admitted(record, outcome.admission, now).record
+        tentative = decide(record).record
         fixed = record.finalized and tentative.status == record.status
         if tentative.stage is Stage.ACCEPTED and not fixed and not await self._outbox.fix(tentative):
             self.forget(record.token)  # it is gone, or going
             return
-        admission = outcome.admission
-        # at the same time as before, or the status would have to be written once more for the time alone
-        if self._change(record.token, record.stage, lambda current: lifecycle.admitted(current, admission, now)):
+        if self._change(record.token, record.stage, decide):
             await self._send(self._records[record.token], outcome.package)
 
     async def _pack(self, record: Record) -> Admitted | Refused | NotNow:
