@@ -229,6 +229,13 @@ async def test_a_script_of_somebody_else_is_read_only_if_it_may_be(site: Site) -
     assert "Permission denied" in refused.message
 
 
+async def test_a_script_that_is_a_pipe_is_not_waited_for(site: Site) -> None:
+    site.shell("mkfifo ~/pipe.sh")
+    refused = await site.gateway.read_script("kirby", "~/pipe.sh")
+    assert isinstance(refused, Refused)
+    assert "Not a regular file" in refused.message
+
+
 # Things that break ---------------------------------------------------------------------------------------------------
 
 

@@ -53,10 +53,28 @@ class _End(asyncio.Protocol):
 
 
 @dataclass(eq=False)
+class _Scissors:
+    """What cuts the connection on which a byte of its number passes, counted over all connections. It cuts once."""
+
+    left: int
+    """Bytes of clients that may still pass."""
+    used: bool = False
+
+    def allow(self, data: bytes) -> bytes:
+        """As much of it as may pass."""
+        if self.used:
+            return data
+        passes = data[: self.left]
+        self.left -= len(passes)
+        self.used = self.left == 0
+        return passes
+
+
+@dataclass(eq=False)
 class _Connection:
     """A relayed connection."""
 
-    cut_after: int | None
+    scissors: _Scissors | None
     client: _End | None = None
     server: _End | None = None
     early: list[bytes | None] = field(default_factory=list)
@@ -70,7 +88,6 @@ class _Connection:
     commanded: bool = False
     """That command has passed."""
     held: list[bytes | None] = field(default_factory=list)
-    was_cut: bool = False
 
     def from_client(self, data: bytes | None) -> None:
         if self.server is None:
@@ -79,12 +96,17 @@ class _Connection:
             pass
         elif self.commanded:
             self.held.append(data)
-        elif data is not None and self.cut_after is not None and self.sent + len(data) >= self.cut_after:
-            self._to_server(data[: self.cut_after - self.sent])
-            self.cut()
+        elif data is None or self.scissors is None:
+            self._pass(data)
         else:
-            self.commanded = self.holding and len(data or b"") > COMMAND_BYTES
-            self._to_server(data)
+            cut_before = self.scissors.used
+            self._pass(self.scissors.allow(data))
+            if self.scissors.used and not cut_before:
+                self.cut()
+
+    def _pass(self, data: bytes | None) -> None:
+        self.commanded = self.holding and len(data or b"") > COMMAND_BYTES
+        self._to_server(data)
 
     def from_server(self, data: bytes | None) -> None:
         if self.client and not self.stalled:
@@ -102,7 +124,6 @@ class _Connection:
 
     def cut(self) -> None:
         """The client sees a reset; the server gets what is on the way, and then the end."""
-        self.was_cut = True
         if self.client and not self.client.transport.is_closing():
             linger = struct.pack("ii", 1, 0)
             self.client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -116,7 +137,7 @@ class Proxy:
 
     def __init__(self, server: tuple[str, int]) -> None:
         self._server = server
-        self._cut_next_after: int | None = None
+        self._scissors: _Scissors | None = None
         self._connections: list[_Connection] = []
         self._connecting: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -144,12 +165,12 @@ class Proxy:
 
     @property
     def cut_on_the_way(self) -> bool:
-        """Whether a connection was cut by the number of its bytes."""
-        return any(connection.was_cut and connection.cut_after == connection.sent for connection in self._connections)
+        """Whether a connection was cut by the number of bytes."""
+        return self._scissors is not None and self._scissors.used
 
-    def cut(self, *, next_after: int | None = None) -> None:
-        """Cut all connections; new ones can be made. The first of these is cut after so many bytes of its client."""
-        self._cut_next_after = next_after
+    def cut(self, *, again_after: int | None = None) -> None:
+        """Cut all connections; new ones can be made. Of these one is cut when so many bytes have come from the client."""
+        self._scissors = None if again_after is None else _Scissors(again_after)
         self._each(_Connection.cut)
 
     def stall(self) -> None:
@@ -184,8 +205,7 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     def _accept(self) -> asyncio.Protocol:
-        connection = _Connection(self._cut_next_after)
-        self._cut_next_after = None
+        connection = _Connection(self._scissors)
         self._connections.append(connection)
         connection.client = _End(connection.from_client)
         task = self._loop.create_task(self._connect(connection))

@@ -17,7 +17,7 @@ from tests.operated.world import World
 
 USERS = ("kirby", "mario")
 CLUSTER = "mortal"
-ROUNDS = int(os.environ.get("RANDOM_KILLS", "10"))
+ROUNDS = int(os.environ.get("RANDOM_KILLS", "5"))
 
 ON_THE_WAY = (
     "before admission",

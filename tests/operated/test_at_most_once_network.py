@@ -100,7 +100,7 @@ def test_cut_anywhere_in_a_long_script_one_whole_job_comes_of_it(world: World) -
     names = [f"cut-{place}" for place in places]
     with proxied(world, *names) as proxies:
         for proxy, place in zip(proxies, places, strict=True):
-            proxy.cut(next_after=place)
+            proxy.cut(again_after=place)
         cases = [case(name, "kirby", name, long=True) for name in names]
         submit(world, cases)
         once(world, *cases)

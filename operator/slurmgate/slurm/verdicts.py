@@ -50,8 +50,7 @@ def later(words: str) -> Reason | None:
 
 def refusal(words: str, *, reason: Reason) -> Refused | NotNow:
     """The verdict on something that was not done, with `reason` if waiting would not help."""
-    text = shortened(words)
-    waiting = later(text)
+    text, waiting = shortened(words), later(words)
     return Refused(reason, text) if waiting is None else NotNow(waiting, text)
 
 

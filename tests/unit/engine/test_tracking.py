@@ -1,8 +1,13 @@
 """The tracker: one look for all jobs, and nothing concluded from silence."""
 
+from typing import Any
+
 import pytest
 
+from slurmgate.core import lifecycle
+from slurmgate.core.lifecycle import Decision
 from slurmgate.core.reasons import Reason
+from slurmgate.core.record import Record
 from slurmgate.resources.submission import Phase
 from tests.unit.core.build import (
     TOKEN,
@@ -75,6 +80,28 @@ async def test_a_look_that_fails_in_a_way_nobody_foresaw_is_not_the_last(
     await world.settle(seconds=RUNS + 60)
     assert "a mistake of ours" in caplog.text
     assert world.object().status.phase is Phase.DONE
+
+
+async def test_a_job_that_trips_over_a_mistake_of_ours_leaves_the_others_watched(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Draft().with_metadata(name="other", uid="00000002-0000-4000-8000-000000000000")
+    world.api.create(other)
+    await running(world)
+    queue_seen = lifecycle.queue_seen
+
+    def tripping(record: Record, **answer: Any) -> Decision:
+        if record.token == TOKEN:
+            raise ZeroDivisionError
+        return queue_seen(record, **answer)
+
+    monkeypatch.setattr(lifecycle, "queue_seen", tripping)
+    await world.settle(seconds=RUNS + 60)
+    assert "ZeroDivisionError" in caplog.text
+    assert {stored.draft.metadata["name"]: stored.status.phase for stored in world.api.objects.values()} == {
+        world.object().draft.metadata["name"]: Phase.SUBMITTED,
+        "other": Phase.DONE,
+    }
 
 
 async def test_a_slow_look_does_not_hold_up_what_people_want(world: World) -> None:

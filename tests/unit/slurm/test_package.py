@@ -154,6 +154,11 @@ def test_lines_of_pbs_may_be_ignored_on_purpose() -> None:
     assert accepted(b"#!/bin/sh\n#SBATCH --ignore-pbs\n#PBS -N x\n")
 
 
+def test_lines_of_pbs_are_not_ignored_for_one_component_of_several() -> None:
+    outcome = refused(script=b"#!/bin/sh\n#SBATCH --ignore-pbs\n#SBATCH hetjob\n#SBATCH -n 1\n#PBS -N x\n")
+    assert outcome.reason is Reason.OPTION_NOT_ALLOWED
+
+
 def test_the_clusters_arguments_for_srun_may_go_unused() -> None:
     _, package = accepted(cluster={"defaults": {"launch": {"srunArguments": ["--mpi=pmix"]}}}, launch={"mode": "None"})
     assert package.batch is None

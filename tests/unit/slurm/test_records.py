@@ -63,6 +63,14 @@ def test_ids_are_taken_apart(job: str, index: str | None) -> None:
     assert (task.job_id, task.index) == ("57", index)
 
 
+@pytest.mark.parametrize(
+    "job", ["9" * 11, "57_" + "9" * 8, "57+" + "9" * 8, "57_[" + "9" * 8 + "]", "-57", "57_x", "\u0665\u0667"]
+)
+def test_numbers_that_no_slurm_counts_to_are_no_ids(job: str) -> None:
+    rows = records.queue([f"{job}{SEPARATOR}PENDING|None|kirby|batch||1795314952|N/A|N/A{QUEUE_END}"], mark=MARK)
+    assert (rows.tasks, rows.skipped) == ({}, 1)
+
+
 def test_separators_in_a_comment_do_no_harm() -> None:
     (task,) = queue(f"57|PENDING|None|kirby|batch||1795314952|N/A|N/A|0|slurmgate:{TOKEN}")
     assert task.token == TOKEN
