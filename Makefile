@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Where a shell forbids it, every one of a hundred processes would compile everything anew.
 export PYTHONDONTWRITEBYTECODE :=
+# Each process has a bed of its own, and the long files come first.
+IN_PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -21,8 +23,11 @@ install: $(VENV)/.installed ## Make .venv with everything needed, from the lock 
 demo: install ## See it work: real Slurm, real Kubernetes API, six submissions
 	$(BIN)/python -m bed.demo
 
-test: install ## All tests but the whole node (make e2e)
-	$(BIN)/python -m pytest tests/operated tests/integration tests/chart tests/unit -n 3 --dist loadfile --no-loadscope-reorder
+test: install ## All tests but the slow ones (make faults) and the whole node (make e2e)
+	$(BIN)/python -m pytest tests/faults tests/operated tests/integration tests/chart tests/unit -m "not slow" $(IN_PARALLEL)
+
+faults: install ## Whatever can break, breaks: kills at random, connections, login nodes, sbatch, slurmctld, the API server
+	$(BIN)/python -m pytest tests/faults $(IN_PARALLEL)
 
 e2e: install ## The chart on a whole Kubernetes node
 	$(BIN)/python -m pytest tests/e2e -m node
@@ -49,4 +54,4 @@ lock: install ## Resolve the dependencies anew
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate --output-file requirements/runtime.txt pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate --allow-unsafe --extra dev --output-file requirements/dev.txt pyproject.toml
 
-.PHONY: help install demo test e2e check bed run down generate lock
+.PHONY: help install demo test faults e2e check bed run down generate lock

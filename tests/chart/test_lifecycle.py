@@ -19,7 +19,7 @@ from bed.life import Bed
 from bed.operator import CHART, NAMESPACE
 from tests.chart.support import Helm, one
 
-pytestmark = [pytest.mark.bed, pytest.mark.slow]
+pytestmark = pytest.mark.bed
 
 SPEC: dict[str, Any] = {
     "ssh": {"hosts": [{"host": "login"}], "knownHosts": {"inline": "login ssh-ed25519 AAAA"}},

@@ -11,7 +11,7 @@ from bed import valhalla
 from bed.operator import CHART, NAMESPACE
 from tests.e2e.support import World, holds
 
-pytestmark = [pytest.mark.node, pytest.mark.slow]
+pytestmark = pytest.mark.node
 
 
 def test_the_pod_runs_without_any_privilege(installed: World) -> None:

@@ -17,8 +17,8 @@ from bed.keys import KeyPair, ssh_key
 from bed.operator import NAMESPACE
 from bed.ports import reserve
 from bed.slurm.services import Service
-from tests.operated.api import Json
-from tests.operated.world import ENDED, Cluster, Submission, World, manifest
+from tests.api import Json
+from tests.world import ENDED, Cluster, Submission, World, manifest
 
 # Rejected ------------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.operated.world import Submission, World
+from tests.world import Submission, World
 
 UNTIL_TOLD = "until [ -e go ]; do sleep 0.2; done"
 IN_AN_HOUR = ["--begin=now+1hour"]

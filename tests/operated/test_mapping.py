@@ -11,8 +11,8 @@ import pytest
 
 from bed.keys import ssh_key
 from bed.operator import NAMESPACE
-from tests.operated.api import Json
-from tests.operated.world import Cluster, Submission, World
+from tests.api import Json
+from tests.world import Cluster, Submission, World
 
 IN_FORCE = 2.0
 """Seconds after which a changed mapping holds."""

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from bed import valhalla
-from tests.operated.api import Json
-from tests.operated.world import Submission, World, manifest
+from tests.api import Json
+from tests.world import Submission, World, manifest
 
 LONG = "x" * 1025
 FILE = {"name": "data", "inline": "1"}

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from tests.operated.api import Json
-from tests.operated.world import Submission, World
+from tests.api import Json
+from tests.world import Submission, World
 
 SEVERAL_POLLS = 4.5
 """Seconds; the bed's cluster is polled every second."""

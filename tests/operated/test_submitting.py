@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bed import valhalla
-from tests.operated.api import Json
-from tests.operated.world import Cluster, Submission, World, manifest
+from tests.api import Json
+from tests.world import Cluster, Submission, World, manifest
 
 MIB = 2**20
 BINARY = bytes(range(256)) * 4 + b"\r\n\x00 end without a line end"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
 from bed.operator import Installation
-from tests.operated.doomed import Fate, live
-from tests.operated.world import World
+from tests.faults.doomed import Fate, live
+from tests.world import World
 
 PATIENCE_SECONDS = 90.0
 

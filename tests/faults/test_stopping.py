@@ -9,10 +9,10 @@ import pytest
 
 from bed import valhalla
 from bed.processes import recorded
-from tests.operated.counting import Case, await_all, case, ended, known, statuses, submit, unknown, wrongs
-from tests.operated.gates import Gates
-from tests.operated.nursery import Nursery, resting
-from tests.operated.world import World
+from tests.faults.counting import Case, await_all, case, ended, known, statuses, submit, unknown, wrongs
+from tests.faults.gates import Gates
+from tests.faults.nursery import Nursery, resting
+from tests.world import World
 
 CLUSTER = "stopping"
 USERS = ("kirby", "mario")
@@ -72,6 +72,7 @@ def test_what_is_being_sent_is_sent_and_told(world: World, gates: Gates) -> None
     once(world, cases)
 
 
+@pytest.mark.slow
 def test_sbatch_hangs(world: World, gates: Gates) -> None:
     cases = sending(world, gates, "hanging")
     with resting(world) as seconds:
@@ -82,6 +83,7 @@ def test_sbatch_hangs(world: World, gates: Gates) -> None:
     once(world, cases)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("gates")
 def test_the_login_node_hangs(world: World) -> None:
     cases = [case("deaf", user, CLUSTER) for user in USERS]
@@ -99,6 +101,7 @@ def test_the_login_node_hangs(world: World) -> None:
     once(world, cases)
 
 
+@pytest.mark.slow
 def test_the_api_server_hangs_and_the_cluster_too(world: World, gates: Gates) -> None:
     told, untold = sending(world, gates, "nobody answers")
     server = recorded(world.bed.description.folder / "run", "kube-apiserver")

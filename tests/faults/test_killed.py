@@ -9,15 +9,15 @@ from itertools import zip_longest
 import pytest
 
 from bed import valhalla
-from tests.operated.counting import Case, await_all, case, ended, known, submit, unknown, wrongs
-from tests.operated.doomed import Fate
-from tests.operated.gates import Gates
-from tests.operated.nursery import Nursery, resting
-from tests.operated.world import World
+from tests.faults.counting import Case, await_all, case, ended, known, submit, unknown, wrongs
+from tests.faults.doomed import Fate
+from tests.faults.gates import Gates
+from tests.faults.nursery import Nursery, resting
+from tests.world import World
 
 USERS = ("kirby", "mario")
 CLUSTER = "mortal"
-ROUNDS = int(os.environ.get("RANDOM_KILLS", "5"))
+ROUNDS = int(os.environ.get("RANDOM_KILLS", "10"))
 
 ON_THE_WAY = (
     "before admission",
@@ -122,6 +122,7 @@ def test_killed_while_sbatch_is_under_way_it_runs_once(world: World, nursery: Nu
     assert wrongs(world, cases) == {}
 
 
+@pytest.mark.slow
 def test_killed_at_random_while_many_are_submitted_each_runs_once(world: World, nursery: Nursery) -> None:
     seed = random.randrange(1_000_000)
     chance = random.Random(seed)

@@ -16,11 +16,11 @@ import yaml
 from bed import valhalla
 from bed.life import Bed
 from bed.operator import NAMESPACE, RELEASE, Installation, Operator
-from tests.operated.api import OURS, Api, Json, path
+from tests.api import OURS, Api, Json, path
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 90.0
-POLL_SECONDS = 0.2
+MOST_POLL_SECONDS = 0.5
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
 """Who the operator is to the API server."""
 ENDED = {"Done", "Aborted", "Rejected", "Cancelled"}
@@ -144,6 +144,10 @@ class World:
         listing = self.api.get(f"{OURS}/namespaces/{namespace}/jobsubmissions{query}")
         return {item["metadata"]["name"]: item for item in listing["items"]}
 
+    def remove_submissions(self) -> None:
+        """Delete all of a test file: they would make every list slower for the next."""
+        self.api.delete(path("JobSubmission", "", valhalla.RESEARCH), wait=False)
+
     def events(self, name: str, namespace: str = valhalla.RESEARCH) -> list[Json]:
         """The events about an object, oldest first."""
         return self.all_events(namespace).get(name, [])
@@ -162,13 +166,13 @@ class World:
         good: Callable[[T], bool],
         *,
         seconds: float = PATIENCE_SECONDS,
-        poll_seconds: float = POLL_SECONDS,
     ) -> T:
-        """What `look` returns once it is good."""
-        deadline = time.monotonic() + seconds
+        """What `look` returns once it is good. It looks ever more seldom: what takes long need not be noticed at once."""
+        began = time.monotonic()
         while not good(seen := look()):
-            assert time.monotonic() < deadline, f"after {seconds:.0f} s still: {seen}\n{self.log_end()}"
-            time.sleep(poll_seconds)
+            waited = time.monotonic() - began
+            assert waited < seconds, f"after {seconds:.0f} s still: {seen}\n{self.log_end()}"
+            time.sleep(min(MOST_POLL_SECONDS, 0.1 + waited / 10))
         return seen
 
     def log_end(self) -> str:

@@ -7,8 +7,8 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from bed import valhalla
-from tests.operated.api import Json
-from tests.operated.world import ENDED, World, manifest
+from tests.api import Json
+from tests.world import ENDED, World, manifest
 
 LONG_BYTES = 300 * 1024
 _LABEL = "counted-on"
@@ -95,7 +95,7 @@ def await_all(world: World, cases: Collection[Case], good: Callable[[Json], bool
     def bad() -> dict[str, Json]:
         return {name: status for name, status in statuses(world, cases).items() if not good(status)}
 
-    left = world.eventually(bad, lambda left: not left or any(map(ended, left.values())), seconds=seconds, poll_seconds=0.5)
+    left = world.eventually(bad, lambda left: not left or any(map(ended, left.values())), seconds=seconds)
     assert not left, world.log_end()
 
 
