@@ -32,6 +32,8 @@ READY_SECONDS = 60.0
 
 Json = dict[str, Any]
 
+OWN_NAMESPACE: Json = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+
 
 @dataclass(frozen=True)
 class Installation:
@@ -113,8 +115,7 @@ def install(bed: Bed, values: Json) -> Installation:
     local = {"log": {"format": "console"}, "extraEnv": [{"name": "SLURMGATE_HTTP_PORT", "value": str(port)}]}
     manifests = _rendered(bed, {**local, **values})
     others = [each for each in manifests if each["kind"] not in {"Deployment", "SlurmCluster"}]
-    ensure_namespace(bed, NAMESPACE)
-    apply(bed, others)
+    apply(bed, [OWN_NAMESPACE, *others])
     definitions = [each["metadata"]["name"] for each in others if each["kind"] == "CustomResourceDefinition"]
     _kubectl(bed, "wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in definitions))
     apply(bed, [each for each in manifests if each["kind"] == "SlurmCluster"])
@@ -164,11 +165,6 @@ def _mount_service_account(bed: Bed, name: str) -> Path:
     authority = view["clusters"][0]["cluster"]["certificate-authority-data"]
     (folder / "ca.crt").write_bytes(base64.b64decode(authority))
     return folder
-
-
-def ensure_namespace(bed: Bed, name: str) -> None:
-    """Make a namespace unless it is there."""
-    apply(bed, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
 
 
 def apply(bed: Bed, manifests: Sequence[Json]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from bed.life import Bed
-from bed.operator import NAMESPACE, apply, ensure_namespace
+from bed.operator import NAMESPACE, OWN_NAMESPACE, apply
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CLUSTER = "valhalla"
@@ -22,19 +22,21 @@ Json = dict[str, Any]
 def prepare(bed: Bed, *, users: Sequence[str] = USERS) -> Json:
     """Put keys, host keys and mapping into the operator's namespace. Returns the chart's values for this cluster."""
     slurm = bed.slurm.description
-    ensure_namespace(bed, NAMESPACE)
-    apply(bed, [yaml.safe_load((EXAMPLES / "admin" / "namespace.yaml").read_text())])
+    research = yaml.safe_load((EXAMPLES / "admin" / "namespace.yaml").read_text())
     keys = [
         _object("Secret", f"{user}-ssh-key", stringData={"ssh-privatekey": slurm.users[user].read_text()}) for user in users
     ]
     known_hosts = _object("ConfigMap", f"{CLUSTER}-known-hosts", data={"known_hosts": slurm.known_hosts})
-    apply(bed, [*keys, known_hosts])
-    map_users(bed, users)
+    apply(bed, [OWN_NAMESPACE, research, *keys, known_hosts, _mapping(users)])
     return values(bed)
 
 
 def map_users(bed: Bed, users: Sequence[str]) -> None:
     """Write the user mapping, as GitOps would."""
+    apply(bed, [_mapping(users)])
+
+
+def _mapping(users: Sequence[str]) -> Json:
     entries = [
         {
             "mail": f"{user}@{MAIL_DOMAIN}",
@@ -43,12 +45,8 @@ def map_users(bed: Bed, users: Sequence[str]) -> None:
         }
         for user in users
     ]
-    write_mapping(bed, yaml.safe_dump({"users_id_mapping": entries}, sort_keys=False))
-
-
-def write_mapping(bed: Bed, text: str) -> None:
-    """Write this very mapping file."""
-    apply(bed, [_object("ConfigMap", MAPPING, data={"ssh_mapping.yaml": text})])
+    text = yaml.safe_dump({"users_id_mapping": entries}, sort_keys=False)
+    return _object("ConfigMap", MAPPING, data={"ssh_mapping.yaml": text})
 
 
 def values(bed: Bed, **spec: Any) -> Json:

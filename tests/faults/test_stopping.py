@@ -126,7 +126,7 @@ def test_stopped_while_starting(world: World) -> None:
     nursery = Nursery(world.installation)
     codes = {}
     with resting(world):
-        for milliseconds in range(0, 400, 25):
+        for milliseconds in range(0, 400, 50):
             with nursery.life() as life:
                 time.sleep(milliseconds / 1000)
                 codes[milliseconds] = life.stop()
