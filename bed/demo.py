@@ -91,6 +91,7 @@ def _bed() -> Iterator[Bed]:
 
 def _play(bed: Bed) -> list[str]:
     """Apply the examples and watch them to their ends. Returns what went wrong."""
+    _remove_examples(bed)
     for name in EXAMPLES:
         say(f"kubectl apply -f examples/{name}.yaml")
         done = bed.kubectl("apply", f"--filename={valhalla.EXAMPLES / name}.yaml")
@@ -117,7 +118,13 @@ def _play(bed: Bed) -> list[str]:
     if not wrong:
         path = _at(submissions["plain"], ("status", "slurm", "stdoutPath"))
         say(f"\n{path} of `plain` says:\n{bed.slurm.inside(['cat', path]).stdout}")
+        _remove_examples(bed)
     return wrong
+
+
+def _remove_examples(bed: Bed) -> None:
+    """In a cluster of somebody's own (BED_KUBECONFIG) they would be there the next time."""
+    bed.kubectl("delete", "--ignore-not-found", *(f"--filename={valhalla.EXAMPLES / name}.yaml" for name in EXAMPLES))
 
 
 _CANCEL = ("patch", "jsub", "long", f"--namespace={valhalla.RESEARCH}", "--type=merge", '--patch={"spec":{"cancel":true}}')

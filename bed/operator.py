@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -29,6 +30,7 @@ CHART = Path(__file__).parents[1] / "helm" / "slurmgate"
 NAMESPACE = "slurmgate-system"
 RELEASE = "slurmgate"
 READY_SECONDS = 60.0
+HTTPS_PORT = 443
 
 Json = dict[str, Any]
 
@@ -111,6 +113,10 @@ class Operator:
 
 def install(bed: Bed, values: Json) -> Installation:
     """Apply the chart to a bed. Applying it again changes what has changed."""
+    if bed.kubectl("get", "deployment", RELEASE, f"--namespace={NAMESPACE}").returncode == 0:
+        raise BedError(
+            f"{bed.kubernetes.server} has Slurmgate installed already, in the namespace {NAMESPACE}: use another cluster."
+        )
     port = reserve(bed.description.folder, "operator", 1)[0]
     local = {"log": {"format": "console"}, "extraEnv": [{"name": "SLURMGATE_HTTP_PORT", "value": str(port)}]}
     manifests = _rendered(bed, {**local, **values})
@@ -123,14 +129,14 @@ def install(bed: Bed, values: Json) -> Installation:
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     account = _mount_service_account(bed, pod["serviceAccountName"])
-    host, _, api_port = bed.kubernetes.server.removeprefix("https://").rpartition(":")
+    server = urlsplit(bed.kubernetes.server)
     return Installation(
         bed,
         tuple(container["args"]),
         {
             **_environment(container),
-            "KUBERNETES_SERVICE_HOST": host,
-            "KUBERNETES_SERVICE_PORT": api_port,
+            "KUBERNETES_SERVICE_HOST": server.hostname or "",
+            "KUBERNETES_SERVICE_PORT": str(server.port or HTTPS_PORT),
             "SLURMGATE_SERVICE_ACCOUNT_DIRECTORY": str(account),
         },
     )
@@ -162,7 +168,9 @@ def _mount_service_account(bed: Bed, name: str) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     (folder / "token").write_text(_kubectl(bed, "create", "token", name, f"--namespace={NAMESPACE}", "--duration=24h"))
     view = yaml.safe_load(_kubectl(bed, "config", "view", "--raw", "--minify", "--flatten"))
-    authority = view["clusters"][0]["cluster"]["certificate-authority-data"]
+    authority = view["clusters"][0]["cluster"].get("certificate-authority-data")
+    if authority is None:
+        raise BedError(f"{bed.kubernetes.kubeconfig} has no certificate-authority for {bed.kubernetes.server}; a Pod has one.")
     (folder / "ca.crt").write_bytes(base64.b64decode(authority))
     return folder
 

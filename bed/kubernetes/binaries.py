@@ -18,11 +18,12 @@ _MODULE = Path(__file__).parent / "gomod" / "kube"
 _PACKAGES = {"helm": "helm.sh/helm/v4/cmd/helm"}
 _VERSION_PACKAGE = "k8s.io/component-base/version"
 _MAJOR, _MINOR, _ = VERSION.split(".")
-# One set of flags for all, so that what they share is compiled once. Unoptimised code builds in half the time, and a bed
-# spends its own in Slurm. Without a version in it kubectl cannot be used, and charts' `kubeVersion` fails.
+# One set of flags for all, so that what they share is compiled once. Unoptimised code builds in half the time; optimised is
+# where an API server spends its own. Without a version in it kubectl cannot be used, and charts' `kubeVersion` fails.
 _FLAGS = (
     "-trimpath",
     "-gcflags=all=-dwarf=false -N -l",
+    *(f"-gcflags={packages}=-dwarf=false" for packages in ("std", "k8s.io/apimachinery/...", "sigs.k8s.io/...")),
     (
         f"-ldflags=-s -w -X {_VERSION_PACKAGE}.gitVersion=v{VERSION} -X {_VERSION_PACKAGE}.gitMajor={_MAJOR}"
         f" -X {_VERSION_PACKAGE}.gitMinor={_MINOR} -X {_VERSION_PACKAGE}.gitTreeState=clean"

@@ -51,11 +51,9 @@ RIGHTS = {
 
 @pytest.fixture(scope="module")
 def bed() -> Iterator[Bed]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("BED_KUBECONFIG", raising=False)  # whatever cluster that is, it is not ours to install things on
-        bed = life.up(f"chart-{os.getpid()}", slurm=False)
-        yield bed
-        bed.down()
+    bed = life.up(f"chart-{os.getpid()}", slurm=False)
+    yield bed
+    bed.down()
 
 
 @dataclass(frozen=True)
