@@ -128,8 +128,9 @@ class Sshd:
         assert self.process is not None
         found = [self.process.pid]
         for pid in found:
-            for task in Path(f"/proc/{pid}/task").glob("*/children"):
-                found += map(int, task.read_text().split())
+            with contextlib.suppress(OSError):  # it has just ended
+                for task in Path(f"/proc/{pid}/task").glob("*/children"):
+                    found += map(int, task.read_text().split())
         return found[1:]
 
     def running(self, *command: str) -> list[int]:
@@ -144,7 +145,12 @@ class Sshd:
 
     def of_connections(self) -> list[int]:
         """The sshd processes that serve connections."""
-        return [pid for pid in self.processes() if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sshd: ada")]
+        found = []
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sshd: ada"):
+                    found.append(pid)
+        return found
 
     @property
     def known_hosts(self) -> str:
