@@ -59,12 +59,12 @@ def submission_conditions(record: Record, *, now: datetime) -> tuple[Condition, 
     current = phase(record)
     failed = current in {Phase.ABORTED, Phase.REJECTED, Phase.CANCELLED}
     shown = record.status.slurm.state if record.status.slurm else None
-    running = shown is not None and state(shown).kind is Kind.RUNNING and not current.ended
+    running = None if record.lost else shown is not None and state(shown).kind is Kind.RUNNING and not current.ended
     accepted = True if record.status.user else (False if current is Phase.REJECTED else None)
     submitted = True if record.job_id else (None if record.stage is Stage.UNKNOWN else False)
     reached = {
         ReadyWhen.SUBMITTED: submitted is True,
-        ReadyWhen.RUNNING: (running or current is Phase.DONE),
+        ReadyWhen.RUNNING: running is True or current is Phase.DONE,
         ReadyWhen.COMPLETE: current is Phase.DONE,
     }[record.ready_when]
     ready = reached and not failed
@@ -79,7 +79,7 @@ def submission_conditions(record: Record, *, now: datetime) -> tuple[Condition, 
     ]
     if record.held:
         wanted.append(("Suspended", True, Reason.HELD, "Held as spec.suspend asks."))
-    if failed:
+    if failed or (record.lost and not ready):
         wanted.append(("Stalled", True, reason, message))
     elif not ready:
         wanted.append(("Reconciling", True, reason, message))

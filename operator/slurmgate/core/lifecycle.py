@@ -131,6 +131,7 @@ def first_seen(submission: JobSubmission, now: datetime) -> Decision:
         finalizers=submission.metadata.finalizers,
         tasks=remembered(status.slurm),
         held=any(condition.type == "Suspended" and condition.status == "True" for condition in status.conditions),
+        lost=_standing(status).reason is Reason.LOST,
     )
     if record.stage is Stage.PREPARING and not status.conditions:
         return _end_unsent(_stand(record, now, Reason.PREPARING, Reason.PREPARING.sentence), now)
@@ -240,13 +241,19 @@ def _next_for_known(record: Record, now: datetime) -> Step | None:
     if (wishes.deleted and wishes.orphan and not wishes.cancel) or _overdue(record, now):
         return Step.LET_GO
     if wishes.end:
-        asked = record.cancelled
-        return Step.CANCEL if asked is None or now - asked >= CANCEL_AGAIN_AFTER else None
+        return _next_for_unwanted(record, now)
     if wishes.suspend and not record.held and any(map(waiting, record.tasks)):
         return Step.HOLD
     if record.held and not wishes.suspend:
         return Step.RELEASE
     return None
+
+
+def _next_for_unwanted(record: Record, now: datetime) -> Step | None:
+    asked = record.cancelled
+    if asked is None or (not record.lost and now - asked >= CANCEL_AGAIN_AFTER):
+        return Step.CANCEL
+    return Step.LET_GO if record.lost and record.wishes.deleted else None
 
 
 def _overdue(record: Record, now: datetime) -> bool:
@@ -258,7 +265,7 @@ def wake_at(record: Record, now: datetime) -> datetime | None:
     times = []
     if record.not_before:
         times.append(record.not_before)
-    if record.stage is Stage.KNOWN and record.wishes.end and record.cancelled:
+    if record.stage is Stage.KNOWN and record.wishes.end and record.cancelled and not record.lost:
         times.append(record.cancelled + CANCEL_AGAIN_AFTER)
     if record.stage in {Stage.KNOWN, Stage.UNKNOWN} and record.wishes.deleted:
         times.append(record.wishes.deleted + DELETION_DEADLINE)
@@ -403,6 +410,8 @@ def controlled(record: Record, step: Step, outcome: ControlOutcome, now: datetim
 
 def _done(done: Record, step: Step, now: datetime) -> Decision:
     match step:
+        case Step.CANCEL if done.lost:  # scancel has nothing against jobs that nobody knows
+            return Decision(replace(done, cancelled=now))
         case Step.CANCEL:
             return _stand(done, now, Reason.CANCELLING, "Slurm was asked to cancel the job.", cancelled=now)
         case Step.HOLD:
@@ -418,7 +427,7 @@ def _done(done: Record, step: Step, now: datetime) -> Decision:
 def let_go(record: Record) -> Decision:
     """The finalizer was taken off."""
     released = replace(record, stage=Stage.RELEASED, finalizers=())
-    if record.stage is Stage.ENDED or not record.wishes.end:
+    if record.stage is Stage.ENDED or record.lost or not record.wishes.end:
         return Decision(released)
     minutes = int(DELETION_DEADLINE.total_seconds() // 60)
     job = f"Slurm job {record.job_id}" if record.job_id else "a Slurm job of it, if there is one,"
@@ -441,14 +450,16 @@ def queue_seen(record: Record, seen: Seen, now: datetime) -> Decision:
         record,
         tasks=tasks,
         unread=unread,
+        missing=None if in_queue else record.missing,
+        lost=record.lost and not in_queue,
         left_queue=None if in_queue else (record.left_queue or now),
         held=record.held and (not in_queue or any(map(waiting, tasks))),
     )
     return _tracked(after, now) if in_queue else Decision(after)
 
 
-def accounting_seen(record: Record, seen: Seen | Unavailable, now: datetime) -> Decision:
-    """Sacct answered, or did not. Only for records in KNOWN whose `unread` is set."""
+def accounting_seen(record: Record, seen: Seen | Unavailable, now: datetime, *, lost_after: timedelta) -> Decision:
+    """Sacct answered, or did not. Only for records in KNOWN whose `unread` is set, and right after squeue has answered."""
     if isinstance(seen, Seen):
         record = replace(record, tasks=merge_ended(record.tasks, _ours(record, seen)))
     alive = any(map(live, record.tasks))
@@ -457,14 +468,30 @@ def accounting_seen(record: Record, seen: Seen | Unavailable, now: datetime) -> 
         patient = record.left_queue is None or now - record.left_queue < ACCOUNTING_GRACE
         if all(map(settled, ended)) or not patient:
             return _ended(record, now)
+    elif not alive and isinstance(seen, Seen):
+        return _missing(record, now, lost_after, who="Neither squeue nor sacct has")
+    elif not alive:
+        return Decision(replace(record, missing=None))
     return _tracked(record, now) if alive else Decision(record)
 
 
-def without_accounting(record: Record, now: datetime) -> Decision:
-    """The cluster keeps no accounting: squeue's own last word has to do."""
-    if record.tasks and not any(map(live, record.tasks)) and len(record.tasks) >= _expected(record):
+def without_accounting(record: Record, now: datetime, *, lost_after: timedelta) -> Decision:
+    """The cluster keeps no accounting: squeue's own last word has to do. Only right after squeue has answered."""
+    if any(map(live, record.tasks)):
+        return Decision(record)
+    if record.tasks and len(record.tasks) >= _expected(record):
         return _ended(record, now)
-    return Decision(record)
+    return _missing(record, now, lost_after, who="There is no accounting, and squeue does not have")
+
+
+def _missing(record: Record, now: datetime, lost_after: timedelta, *, who: str) -> Decision:
+    """Everybody has answered and the job, or a part of it, is nowhere: for a moment that is usual."""
+    since = record.missing or now
+    if record.lost or now - since < lost_after:
+        return Decision(replace(record, missing=since))
+    what = f"{_expected(record) - len(record.tasks)} tasks of Slurm job" if _is_array(record) else "Slurm job"
+    message = f"{who} {what} {record.job_id}, since {since:%Y-%m-%dT%H:%M:%SZ}. How it ended nobody knows; it is looked for on."
+    return _stand(record, now, Reason.LOST, message, missing=since, lost=True)
 
 
 def _ours(record: Record, seen: Seen) -> tuple[Task, ...]:
@@ -521,6 +548,7 @@ def _ended(record: Record, now: datetime) -> Decision:
         stage=Stage.ENDED,
         status=status,
         held=False,
+        lost=False,
         unread=False,
         tries=0,
         not_before=None,

@@ -65,6 +65,10 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended", "The job was suspended on its nodes."
     COMPLETING = "Completing", "The job is over and Slurm is cleaning up."
     CANCELLING = "Cancelling", "Slurm has been asked to cancel the job."
+    LOST = (
+        "Lost",
+        "Queue and accounting answer, and neither has had the job for long. How it ended nobody knows; it is looked for on.",
+    )
     # At the end
     COMPLETED = "Completed", "The job completed with exit code 0."
     JOB_FAILED = "JobFailed", "The job ended with a non-zero exit code or by a signal."

@@ -98,6 +98,10 @@ class Record:
     """The latest known row of the job, or of each task of an array."""
     left_queue: datetime | None = None
     """Since when squeue shows the job as over, or no longer at all."""
+    missing: datetime | None = None
+    """Since when queue and accounting answer and neither has the job, or a part of it."""
+    lost: bool = False
+    """That has been so for so long that it will hardly come back."""
     unread: bool = False
     """Whether Slurm's accounting has still to be asked for what has ended."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from slurmgate.core import lifecycle
@@ -60,12 +60,13 @@ class Tracker:
         unread = [record for record in self._known() if record.token in tokens and record.unread]
         if not unread:
             return
+        lost_after = timedelta(seconds=site.spec.limits.lost_after_seconds)
         if not site.keeps_accounting:
-            self._tell(unread, lifecycle.without_accounting)
+            self._tell(unread, partial(lifecycle.without_accounting, lost_after=lost_after))
             return
         answer = await site.gateway.account(asker, _ids(unread))
         site.note(asker, answer)
-        self._tell(unread, partial(lifecycle.accounting_seen, seen=answer))
+        self._tell(unread, partial(lifecycle.accounting_seen, seen=answer, lost_after=lost_after))
 
     def _tell(self, records: Iterable[Record], decide: Callable[..., Decision]) -> None:
         for record in records:

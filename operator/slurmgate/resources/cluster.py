@@ -131,6 +131,13 @@ class Limits(Model):
     command_timeout_seconds: int = Field(
         60, ge=5, le=600, description="Longest run of one Slurm command. Keep it above slurm.conf's MessageTimeout."
     )
+    lost_after_seconds: int = Field(
+        600,
+        ge=10,
+        le=86400,
+        description="After so many seconds in which squeue and sacct answered and neither had a job, it is shown as `Lost`: "
+        "never as failed, and it is looked for on. Accounting may lag by that much after slurmdbd was away.",
+    )
 
 
 class SlurmClusterSpec(Model):

@@ -21,6 +21,8 @@ from slurmgate.resources.base import Condition
 from slurmgate.resources.submission import JobSubmission, JobSubmissionStatus
 from tests.unit.core.build import JOB, NOW, SACCT_DOWN, Draft, admission, sacct, squeue
 
+LOST_AFTER = timedelta(minutes=10)
+
 
 class Life:
     """One submission in the hands of the state machine; keeps what would be written to the API, as the engine does."""
@@ -125,7 +127,7 @@ class Life:
 
     def no_accounting(self) -> Self:
         if self.stage is Stage.KNOWN and self.record.unread:
-            self._apply(lifecycle.without_accounting(self.record, self.now))
+            self._apply(lifecycle.without_accounting(self.record, self.now, lost_after=LOST_AFTER))
         return self
 
     def known(self, *, array: str | None = None, held: bool = False) -> Self:
@@ -134,7 +136,7 @@ class Life:
 
     def _observe(self, answer: Observation) -> Self:
         if self.stage is Stage.KNOWN and self.record.unread:
-            self._apply(lifecycle.accounting_seen(self.record, answer, self.now))
+            self._apply(lifecycle.accounting_seen(self.record, answer, self.now, lost_after=LOST_AFTER))
         return self
 
     def _apply(self, decision: Decision) -> Self:

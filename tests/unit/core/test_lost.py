@@ -1,0 +1,114 @@
+"""A job that nobody has any more: said, never called failed, and taken back if it turns up."""
+
+from slurmgate.core.record import Stage, Step
+from tests.unit.core.build import pending, record_of, row
+from tests.unit.core.life import LOST_AFTER, Life
+
+LONG = LOST_AFTER.total_seconds()
+LOST = ("Submitted", "RUNNING", "Lost")
+
+
+def ran() -> Life:
+    return Life().known().wait(5).queue(row("RUNNING"))
+
+
+def gone(life: Life, seconds: float) -> Life:
+    """Both answer, every five seconds, and neither has it."""
+    for _ in range(int(seconds // 5)):
+        life.wait(5).queue().account()
+    return life
+
+
+def lost() -> Life:
+    return gone(ran(), LONG + 10)
+
+
+def message(life: Life) -> str:
+    return next(condition.message for condition in life.status.conditions if condition.type == "Ready")
+
+
+def told(life: Life) -> list[str]:
+    return [event.reason for event in life.events]
+
+
+def test_for_a_while_nothing_is_said() -> None:
+    life = gone(ran(), LONG - 5)
+    assert life.shows() == ("Submitted", "RUNNING", "Running")
+    assert told(life) == ["Submitted", "Running"]
+
+
+def test_after_that_it_is_said_once_and_called_lost_not_failed() -> None:
+    life = gone(lost(), 2 * LONG)
+    assert life.shows() == LOST
+    assert told(life) == ["Submitted", "Running", "Lost"]
+    verdicts = {condition.type: condition.status for condition in life.status.conditions}
+    assert verdicts == {
+        "Accepted": "True",
+        "Submitted": "True",
+        "Running": "Unknown",
+        "Complete": "False",
+        "Failed": "False",
+        "Ready": "False",
+        "Stalled": "True",
+    }
+    assert life.stage is Stage.KNOWN
+
+
+def test_accounting_that_does_not_answer_says_nothing() -> None:
+    life = ran()
+    for _ in range(300):
+        life.wait(5).queue().account_fails()
+    assert gone(life, LONG - 5).shows() == ("Submitted", "RUNNING", "Running")
+    assert gone(life, 10).shows() == LOST
+
+
+def test_it_is_taken_back_from_the_queue() -> None:
+    life = lost().wait(5).queue(row("RUNNING"))
+    assert life.shows() == ("Submitted", "RUNNING", "Running")
+    assert life.condition("Stalled") is None
+    assert gone(life, LONG - 5).shows() == ("Submitted", "RUNNING", "Running")
+
+
+def test_it_is_taken_back_from_accounting() -> None:
+    life = lost().wait(5).queue().account(record_of("COMPLETED"))
+    assert life.shows() == ("Done", "COMPLETED", "Completed")
+    assert life.next_step is Step.LET_GO
+
+
+def test_a_restart_says_nothing_new() -> None:
+    life = gone(lost().restart(), LONG)
+    assert life.shows() == LOST
+    assert told(life).count("Lost") == 1
+    assert life.wait(5).queue().account(record_of("COMPLETED")).shows() == ("Done", "COMPLETED", "Completed")
+
+
+def test_cancelled_slurm_is_asked_once_and_once_more_when_it_turns_up() -> None:
+    life = lost().cancel()
+    assert life.next_step is Step.CANCEL
+    life.control(Step.CANCEL)
+    assert gone(life, 300).next_step is None
+    assert life.shows() == LOST
+    assert life.wait(5).queue(row("RUNNING")).next_step is Step.CANCEL
+
+
+def test_deleted_slurm_is_asked_once_and_the_object_goes() -> None:
+    life = lost().delete()
+    assert life.next_step is Step.CANCEL
+    assert life.control(Step.CANCEL).next_step is Step.LET_GO
+    before = told(life)
+    assert told(life.let_go()) == before
+
+
+def test_a_part_of_an_array_can_be_lost() -> None:
+    life = Life().known(array="0-2").wait(5).queue(*(pending(index=index) for index in "012"))
+    for _ in range(int(LONG // 5) + 2):
+        life.wait(5).queue().account(*(record_of("COMPLETED", index) for index in "02"))
+    assert life.shows()[2] == "Lost"
+    assert "1 tasks of Slurm job" in message(life)
+
+
+def test_without_accounting_squeue_alone_says_so() -> None:
+    life = ran()
+    for _ in range(int(LONG // 5) + 2):
+        life.wait(5).queue().no_accounting()
+    assert life.shows() == LOST
