@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bed import valhalla
 from tests.world import Submission, World
 
 UNTIL_TOLD = "until [ -e go ]; do sleep 0.2; done"
@@ -309,3 +310,21 @@ def test_a_requeued_job_runs_again_and_ends_once(world: World) -> None:
     status = submission.wait_for_phase("Done")
     assert status["slurm"]["jobId"] == job_id
     assert submission.events()[-1] == "Completed"
+
+
+def test_a_job_that_cannot_be_cancelled_holds_its_deletion_up_no_longer_than_the_cluster_allows(world: World) -> None:
+    commands = {**valhalla.cluster_spec(world.bed)["commands"], "scancel": "/bin/false"}
+    limits = {"pollIntervalSeconds": 1, "deletionDeadlineSeconds": 10}
+    with world.cluster("stubborn", commands=commands, limits=limits) as cluster:
+        submission = cluster.submit("sleep 600")
+        status = submission.wait_for_state("RUNNING")
+        token, job_id = submission.token, status["slurm"]["jobId"]
+
+        submission.delete(wait=False)
+        world.eventually(submission.is_gone, bool)
+
+        assert [job["state"] for job in world.jobs_of(token)] == ["RUNNING"]
+        world.slurm("scancel", job_id)
+        left = f"Could not cancel Slurm job {job_id} within 10 s of the deletion; it may still run."
+        world.eventually(lambda: world.events(submission.name), lambda events: left in str(events))
+        assert 'slurmgate_jobs_left_behind_total{cluster="stubborn"} 1.0' in world.operator.get("/metrics")

@@ -63,7 +63,7 @@ from slurmgate.resources.submission import (
 
 CANCEL_AGAIN_AFTER = timedelta(seconds=30)
 DELETION_DEADLINE = timedelta(minutes=10)
-"""How long a deleted submission may stay because its job cannot be cancelled."""
+"""How long a deleted submission may stay because its job cannot be cancelled, unless its cluster says otherwise."""
 MAPPING_GRACE = timedelta(seconds=5)
 """How long the owner of a new submission may be missing in the mapping: both may have come with one `kubectl apply`."""
 ACCOUNTING_GRACE = timedelta(minutes=1)
@@ -217,17 +217,25 @@ def _standing(status: JobSubmissionStatus) -> Standing:
 # What to do next -----------------------------------------------------------------------------------------------------
 
 
-def next_step(record: Record, now: datetime) -> Step | None:  # noqa: PLR0911 - one line for each row of the table
-    """What has to be done for this record now; None if only time, Slurm or the person can move it."""
-    if record.not_before and now < record.not_before and not _overdue(record, now):
-        return None
+def next_step(record: Record, now: datetime, deadline: timedelta = DELETION_DEADLINE) -> Step | None:
+    """What has to be done for this record now; None if only time, Slurm or the person can move it.
+
+    `deadline`: for how long after the deletion it is tried to cancel the job.
+    """
+    overdue = record.wishes.deleted is not None and now - record.wishes.deleted >= deadline
+    if overdue and record.stage in {Stage.UNKNOWN, Stage.KNOWN}:
+        return Step.LET_GO
+    return None if record.not_before and now < record.not_before else _next_in_turn(record, now)
+
+
+def _next_in_turn(record: Record, now: datetime) -> Step | None:
     match record.stage:
         case Stage.PREPARING:
             return Step.ADMIT
         case Stage.ACCEPTED:
             return Step.SUBMIT
         case Stage.UNKNOWN:
-            return Step.LET_GO if _overdue(record, now) else Step.FIND
+            return Step.FIND
         case Stage.KNOWN:
             return _next_for_known(record, now)
         case Stage.ENDED if record.finalized:
@@ -238,7 +246,7 @@ def next_step(record: Record, now: datetime) -> Step | None:  # noqa: PLR0911 - 
 
 def _next_for_known(record: Record, now: datetime) -> Step | None:
     wishes = record.wishes
-    if (wishes.deleted and wishes.orphan and not wishes.cancel) or _overdue(record, now):
+    if wishes.deleted and wishes.orphan and not wishes.cancel:
         return Step.LET_GO
     if wishes.end:
         return _next_for_unwanted(record, now)
@@ -256,11 +264,7 @@ def _next_for_unwanted(record: Record, now: datetime) -> Step | None:
     return Step.LET_GO if record.lost and record.wishes.deleted else None
 
 
-def _overdue(record: Record, now: datetime) -> bool:
-    return record.wishes.deleted is not None and now - record.wishes.deleted >= DELETION_DEADLINE
-
-
-def wake_at(record: Record, now: datetime) -> datetime | None:
+def wake_at(record: Record, now: datetime, deadline: timedelta = DELETION_DEADLINE) -> datetime | None:
     """When `next_step` may say something else although nothing has happened."""
     times = []
     if record.not_before:
@@ -268,7 +272,7 @@ def wake_at(record: Record, now: datetime) -> datetime | None:
     if record.stage is Stage.KNOWN and record.wishes.end and record.cancelled and not record.lost:
         times.append(record.cancelled + CANCEL_AGAIN_AFTER)
     if record.stage in {Stage.KNOWN, Stage.UNKNOWN} and record.wishes.deleted:
-        times.append(record.wishes.deleted + DELETION_DEADLINE)
+        times.append(record.wishes.deleted + deadline)
     return min((time for time in times if time > now), default=None)
 
 
@@ -424,14 +428,14 @@ def _done(done: Record, step: Step, now: datetime) -> Decision:
             raise ValueError(f"{step} is no control step")
 
 
-def let_go(record: Record) -> Decision:
-    """The finalizer was taken off."""
+def let_go(record: Record, deadline: timedelta = DELETION_DEADLINE) -> Decision:
+    """The finalizer was taken off. An event says so if a job may still run that should not."""
     released = replace(record, stage=Stage.RELEASED, finalizers=())
     if record.stage is Stage.ENDED or record.lost or not record.wishes.end:
         return Decision(released)
-    minutes = int(DELETION_DEADLINE.total_seconds() // 60)
     job = f"Slurm job {record.job_id}" if record.job_id else "a Slurm job of it, if there is one,"
-    message = f"Could not cancel {job} within {minutes} minutes of the deletion; it may still run. {record.standing.message}"
+    message = f"Could not cancel {job} within {deadline.total_seconds():.0f} s of the deletion; it may still run."
+    message = f"{message} {record.standing.message}"
     return Decision(released, (Event("Warning", record.standing.reason, message),))
 
 

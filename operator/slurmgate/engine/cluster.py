@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import assert_never
 
 from slurmgate.core import lifecycle
@@ -30,6 +31,7 @@ from slurmgate.engine.ports import Outbox, References, Undelivered
 from slurmgate.engine.site import Site
 from slurmgate.engine.tracking import Tracker
 from slurmgate.engine.workqueue import WorkQueue
+from slurmgate.resources.cluster import Limits
 from slurmgate.resources.submission import JobSubmission, JobSubmissionSpec, JobSubmissionStatus
 from slurmgate.slurm.gateway import Package
 from slurmgate.telemetry.logs import bind
@@ -158,9 +160,9 @@ class ClusterWorker:
         now = self._clock()
         if self._opening:
             return  # `configure` has it looked at again
-        step = lifecycle.next_step(record, now)
+        step = lifecycle.next_step(record, now, self._deletion_deadline)
         if step is None:
-            when = lifecycle.wake_at(record, now)
+            when = lifecycle.wake_at(record, now, self._deletion_deadline)
             if when:
                 self._queue.add_after(record.token, (when - now).total_seconds())
             return
@@ -173,11 +175,7 @@ class ClusterWorker:
             case Step.CANCEL | Step.HOLD | Step.RELEASE | Step.TIDY:
                 await self._control(record, step)
             case Step.LET_GO:
-                await self._outbox.let_go(record)
-                if not self._change(record.token, record.stage, lifecycle.let_go):  # the object was quicker to go
-                    self._outbox.publish(record, lifecycle.let_go(record).events)
-                if record.wishes.deleted:
-                    self.forget(record.token)
+                await self._let_go(record)
             case _:
                 assert_never(step)
 
@@ -257,6 +255,21 @@ class ClusterWorker:
                 return await site.gateway.release(record.user, job_id)
             case _:
                 return await site.gateway.tidy(record.user, record.token, record.status.working_directory or "")
+
+    async def _let_go(self, record: Record) -> None:
+        await self._outbox.let_go(record)
+        decide = partial(lifecycle.let_go, deadline=self._deletion_deadline)
+        if not self._change(record.token, record.stage, decide):  # the object was quicker to go
+            self._outbox.publish(record, decide(record).events)
+        if decide(record).events:
+            self._metrics.jobs_left_behind.labels(self.name).inc()
+        if record.wishes.deleted:
+            self.forget(record.token)
+
+    @property
+    def _deletion_deadline(self) -> timedelta:
+        limits = self._site.spec.limits if self._site else Limits()
+        return timedelta(seconds=limits.deletion_deadline_seconds)
 
     # Records -----------------------------------------------------------------------------------------------------
 

@@ -131,6 +131,13 @@ class Limits(Model):
     command_timeout_seconds: int = Field(
         60, ge=5, le=600, description="Longest run of one Slurm command. Keep it above slurm.conf's MessageTimeout."
     )
+    deletion_deadline_seconds: int = Field(
+        600,
+        ge=10,
+        le=86400,
+        description="For so long it is tried to cancel the job of a deleted submission. Then the object goes all the same, "
+        "with a warning event.",
+    )
     lost_after_seconds: int = Field(
         600,
         ge=10,

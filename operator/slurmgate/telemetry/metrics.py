@@ -38,6 +38,12 @@ class Metrics:
         self.submissions_ended = Counter(
             "slurmgate_submissions_ended", "Submissions that have ended.", ["cluster", "phase"], registry=registry
         )
+        self.jobs_left_behind = Counter(
+            "slurmgate_jobs_left_behind",
+            "Deleted submissions that were let go although their job could not be cancelled.",
+            ["cluster"],
+            registry=registry,
+        )
         self.cluster_up = Gauge(
             "slurmgate_cluster_up", "1 while the cluster's controller answers.", ["cluster"], registry=registry
         )
