@@ -168,9 +168,9 @@ def test_a_missing_mapping_is_waited_for(world: World) -> None:
 
 def test_a_mapping_without_its_key_is_waited_for(world: World, in_config_map: Mapping) -> None:
     world.make("ConfigMap", "by-config-map", namespace=NAMESPACE, data={"mapping.yaml": ""})
+    assert "has no key 'ssh_mapping.yaml'" in in_config_map.problems()
     submission = in_config_map.submit("kirby")
     submission.wait_for_reason("MappingNotLoaded")
-    assert "has no key 'ssh_mapping.yaml'" in in_config_map.problems()
 
     in_config_map.write(entry("kirby"))
 

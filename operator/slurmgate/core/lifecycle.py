@@ -282,8 +282,8 @@ def wake_at(record: Record, now: datetime, deadline: timedelta = DELETION_DEADLI
 def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decision:
     """The submission was checked. An Admission counts only once finalizer and status are written: see `Step.ADMIT`."""
     match outcome:
-        case Refused(Reason.USER_NOT_MAPPED as reason, message) if now - record.created < MAPPING_GRACE:
-            return _later(record, now, reason, message)
+        case Refused(Reason.USER_NOT_MAPPED, message) if now - record.created < MAPPING_GRACE:
+            return _later(record, now, Reason.PREPARING, message)  # no alarm yet
         case Refused(reason, message):
             return _rejected(record, now, reason, message)
         case NotNow(reason, message):

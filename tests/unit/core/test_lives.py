@@ -88,7 +88,7 @@ STORIES = {
     ),
     "unmapped": Story(
         stories.unmapped,
-        [PREPARING, ("Created", None, "UserNotMapped"), ("Rejected", None, "UserNotMapped")],
+        [PREPARING, PREPARING, ("Rejected", None, "UserNotMapped")],
         ["!UserNotMapped"],
     ),
     "the cluster comes back": Story(
