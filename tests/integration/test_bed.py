@@ -124,12 +124,15 @@ def test_two_beds_live_side_by_side_and_going_down_leaves_nothing(first: bed.Bed
         assert ssh(second, "kirby", "sbatch --parsable --wrap 'sleep 600'").stdout == "1\n"
         assert not set(first.slurm.description.ports.values()) & set(second.slurm.description.ports.values())
         assert second.kubectl("get", "namespace", "tests").returncode == 1
-        assert traces(folder, inside)
+        assert traces(folder)
+        lived = members(inside)
+        assert lived
     finally:
         second.down()
     assert not folder.exists()
     assert not memory.exists()
-    assert traces(folder, inside) == []
+    assert traces(folder) == []
+    assert not lived & members(inside)  # the number of the namespace may be another bed's by now
     assert ssh(first, "kirby", "sinfo --version").returncode == 0
     assert first.kubectl("get", "namespaces").returncode == 0
 
@@ -138,15 +141,25 @@ def test_a_part_that_dies_while_starting_takes_everything_down_and_shows_its_log
     with pytest.raises(bed.BedError, match=r"(?s)slurmctld died.*unrecognized key: Nonsense"):
         bed.up("broken", slurm=bed.Options(extra_conf="Nonsense=1"))
     assert not state.folder("broken").exists()
-    assert traces(state.folder("broken"), 0) == []
+    assert traces(state.folder("broken")) == []
 
 
-def traces(folder: Path, namespace: int) -> list[str]:
-    """Processes and mounts that belong to the bed in `folder` or to the pid namespace `namespace`."""
+def members(namespace: int) -> set[tuple[str, str]]:
+    """The processes in the pid namespace of this number: pid, and when it started."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, PermissionError, ProcessLookupError):
+            if (process / "ns" / "pid").stat().st_ino == namespace:
+                found.add((process.name, (process / "stat").read_text().rpartition(")")[2].split()[19]))
+    return found
+
+
+def traces(folder: Path) -> list[str]:
+    """Processes and mounts that belong to the bed in `folder`."""
     found = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(folder) in line]
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(FileNotFoundError, PermissionError, ProcessLookupError):
             command = (process / "cmdline").read_text()
-            if str(folder) in command or (process / "ns" / "pid").stat().st_ino == namespace:
+            if str(folder) in command:
                 found.append(command)
     return found
