@@ -83,13 +83,13 @@ _TYPES = """\
 |---|---|
 | `Accepted` | the owner is allowed here, is a known user of the cluster, and everything could be read and checked |
 | `Submitted` | Slurm has the job; `Unknown`: it may have it, and is being asked |
-| `Running` | the job runs now |
+| `Running` | the job runs now; `Unknown`: it is `Lost` |
 | `Complete` | it ended well (phase `Done`). It never becomes true of a job that ends otherwise: see below |
 | `Failed` | it ended otherwise: phase `Aborted` (the job failed), `Rejected` (it never ran) or `Cancelled` |
 | `Ready` | what `spec.readyWhen` asks for is so, `Complete` by default |
 | `Suspended` | Slurm holds the job because `spec.suspend` asks for it |
 | `Reconciling` | it is on its way; the reason says what it waits for (only there while true, as kstatus expects) |
-| `Stalled` | it has failed for good (only there while true) |
+| `Stalled` | it has failed for good, or is `Lost` (only there while true) |
 
 `kubectl wait --for=condition=Complete` waits in vain for a job that fails. To wait for any end:
 

@@ -145,7 +145,7 @@ class World:
         return {item["metadata"]["name"]: item for item in listing["items"]}
 
     def remove_submissions(self) -> None:
-        """Delete all of a test file: they would make every list slower for the next."""
+        """Delete all."""
         self.api.delete(path("JobSubmission", "", valhalla.RESEARCH), wait=False)
 
     def events(self, name: str, namespace: str = valhalla.RESEARCH) -> list[Json]:

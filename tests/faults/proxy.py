@@ -57,16 +57,17 @@ class _Scissors:
     """What cuts the connection on which a byte of its number passes, counted over all connections. It cuts once."""
 
     left: int
-    """Bytes of clients that may still pass."""
-    used: bool = False
+    """Bytes of clients that may pass before."""
+
+    @property
+    def used(self) -> bool:
+        """Whether it has cut."""
+        return self.left == 0
 
     def allow(self, data: bytes) -> bytes:
         """As much of it as may pass."""
-        if self.used:
-            return data
         passes = data[: self.left]
         self.left -= len(passes)
-        self.used = self.left == 0
         return passes
 
 
@@ -96,12 +97,11 @@ class _Connection:
             pass
         elif self.commanded:
             self.held.append(data)
-        elif data is None or self.scissors is None:
+        elif data is None or self.scissors is None or self.scissors.used:
             self._pass(data)
         else:
-            cut_before = self.scissors.used
             self._pass(self.scissors.allow(data))
-            if self.scissors.used and not cut_before:
+            if self.scissors.used:
                 self.cut()
 
     def _pass(self, data: bytes | None) -> None:

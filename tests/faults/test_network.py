@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from bed import valhalla
-from tests.api import path
+from tests.api import Json, path
 from tests.faults.counting import (
     LONG_BYTES,
     Case,
@@ -183,23 +183,13 @@ def test_a_command_arrives_after_its_submission_was_cancelled(world: World, gate
 
 
 @pytest.mark.slow
-def test_the_login_node_goes_down_before_sbatch_is_run(world: World, gates: Gates, direct: str) -> None:
-    each = case("down", "kirby", direct)
-    gates.close(each.name, "before")
-    submit(world, [each])
-    gates.await_arrival(each.name, "before")
-    gates.kill(world.bed, each.name, "before", ancestors=3)
-    gates.open(each.name, "before")
-    once(world, each)
-
-
-@pytest.mark.slow
-def test_sbatch_is_killed(world: World, gates: Gates, direct: str) -> None:
+@pytest.mark.parametrize("ancestors", [0, 3], ids=["sbatch alone", "the whole login node"])
+def test_killed_before_sbatch_has_spoken_with_slurmctld(world: World, gates: Gates, direct: str, ancestors: int) -> None:
     each = case("killed", "kirby", direct)
     gates.close(each.name, "before")
     submit(world, [each])
     gates.await_arrival(each.name, "before")
-    gates.kill(world.bed, each.name, "before")
+    gates.kill(world.bed, each.name, "before", ancestors=ancestors)
     gates.open(each.name, "before")
     once(world, each)
 
@@ -214,27 +204,21 @@ def test_sbatch_takes_longer_than_it_may(world: World, gates: Gates, direct: str
     once(world, each)
 
 
-@pytest.mark.slow
-def test_slurmctld_takes_a_job_and_says_so_to_nobody(world: World, direct: str) -> None:
-    each = case("frozen", "kirby", direct)
-    controller = world.bed.slurm.service("slurmctld")
-    controller.freeze()
-    try:
-        submit(world, [each])
-        await_all(world, [each], unknown)
-    finally:
-        controller.thaw()
-    once(world, each)
+BREAKS: dict[str, tuple[str, str, Callable[[Json], bool]]] = {
+    "takes a job and says so to nobody": ("freeze", "thaw", unknown),
+    "is away": ("stop", "start", lambda status: reason(status) == "ControllerUnavailable"),
+}
 
 
 @pytest.mark.slow
-def test_slurmctld_is_away(world: World, direct: str) -> None:
-    each = case("away", "kirby", direct)
+@pytest.mark.parametrize(("end", "mend", "told"), BREAKS.values(), ids=BREAKS.keys())
+def test_slurmctld(world: World, direct: str, end: str, mend: str, told: Callable[[Json], bool]) -> None:
+    each = case("controller", "kirby", direct)
     controller = world.bed.slurm.service("slurmctld")
-    controller.stop()
+    getattr(controller, end)()
     try:
         submit(world, [each])
-        await_all(world, [each], lambda status: reason(status) == "ControllerUnavailable")
+        await_all(world, [each], told)
     finally:
-        controller.start()
+        getattr(controller, mend)()
     once(world, each)

@@ -50,6 +50,7 @@ from slurmgate.core.tracking import (
     waiting,
 )
 from slurmgate.resources.base import FINALIZER
+from slurmgate.resources.cluster import Limits
 from slurmgate.resources.submission import (
     ArrayStatus,
     DeletionPolicy,
@@ -62,7 +63,7 @@ from slurmgate.resources.submission import (
 )
 
 CANCEL_AGAIN_AFTER = timedelta(seconds=30)
-DELETION_DEADLINE = timedelta(minutes=10)
+DELETION_DEADLINE = timedelta(seconds=Limits().deletion_deadline_seconds)
 """How long a deleted submission may stay because its job cannot be cancelled, unless its cluster says otherwise."""
 MAPPING_GRACE = timedelta(seconds=5)
 """How long the owner of a new submission may be missing in the mapping: both may have come with one `kubectl apply`."""
@@ -434,9 +435,8 @@ def let_go(record: Record, deadline: timedelta = DELETION_DEADLINE) -> Decision:
     if record.stage is Stage.ENDED or record.lost or not record.wishes.end:
         return Decision(released)
     job = f"Slurm job {record.job_id}" if record.job_id else "a Slurm job of it, if there is one,"
-    message = f"Could not cancel {job} within {deadline.total_seconds():.0f} s of the deletion; it may still run."
-    message = f"{message} {record.standing.message}"
-    return Decision(released, (Event("Warning", record.standing.reason, message),))
+    failure = f"Could not cancel {job} within {deadline.total_seconds():.0f} s of the deletion; it may still run."
+    return Decision(released, (Event("Warning", record.standing.reason, f"{failure} {record.standing.message}"),))
 
 
 # What Slurm says -----------------------------------------------------------------------------------------------------

@@ -31,7 +31,6 @@ from slurmgate.engine.ports import Outbox, References, Undelivered
 from slurmgate.engine.site import Site
 from slurmgate.engine.tracking import Tracker
 from slurmgate.engine.workqueue import WorkQueue
-from slurmgate.resources.cluster import Limits
 from slurmgate.resources.submission import JobSubmission, JobSubmissionSpec, JobSubmissionStatus
 from slurmgate.slurm.gateway import Package
 from slurmgate.telemetry.logs import bind
@@ -259,17 +258,19 @@ class ClusterWorker:
     async def _let_go(self, record: Record) -> None:
         await self._outbox.let_go(record)
         decide = partial(lifecycle.let_go, deadline=self._deletion_deadline)
+        left_behind = decide(record).events
         if not self._change(record.token, record.stage, decide):  # the object was quicker to go
-            self._outbox.publish(record, decide(record).events)
-        if decide(record).events:
+            self._outbox.publish(record, left_behind)
+        if left_behind:
             self._metrics.jobs_left_behind.labels(self.name).inc()
         if record.wishes.deleted:
             self.forget(record.token)
 
     @property
     def _deletion_deadline(self) -> timedelta:
-        limits = self._site.spec.limits if self._site else Limits()
-        return timedelta(seconds=limits.deletion_deadline_seconds)
+        if self._site is None:
+            return lifecycle.DELETION_DEADLINE
+        return timedelta(seconds=self._site.spec.limits.deletion_deadline_seconds)
 
     # Records -----------------------------------------------------------------------------------------------------
 

@@ -73,8 +73,8 @@ _UNLESS_ALLOWED: Final = {
 }
 COMMENT_PREFIX: Final = "slurmgate:"
 MOST_COMMENT_BYTES: Final = 1024
-MOST_VALUE_BYTES: Final = 4096
 """Slurm's own limit."""
+MOST_VALUE_BYTES: Final = 4096
 
 
 class Takes(Enum):
