@@ -41,6 +41,7 @@ from slurmgate.core.tracking import (
     live,
     merge,
     merge_ended,
+    merge_exits,
     ours,
     remembered,
     settled,
@@ -479,13 +480,17 @@ def accounting_seen(record: Record, seen: Seen | Unavailable, now: datetime, *, 
     return _tracked(record, now) if alive else Decision(record)
 
 
-def without_accounting(record: Record, now: datetime, *, lost_after: timedelta) -> Decision:
-    """The cluster keeps no accounting: squeue's own last word has to do. Only right after squeue has answered."""
+def without_accounting(record: Record, exits: Seen | Unavailable, now: datetime, *, lost_after: timedelta) -> Decision:
+    """The cluster keeps no accounting: squeue's own last word has to do, and what the batch script left. Right after squeue."""
+    if isinstance(exits, Seen):
+        record = replace(record, tasks=merge_exits(record.tasks, _ours(record, exits), cancelled=record.cancelled is not None))
     if any(map(live, record.tasks)):
-        return Decision(record)
+        return _tracked(record, now)
     if record.tasks and len(record.tasks) >= _expected(record):
         return _ended(record, now)
-    return _missing(record, now, lost_after, who="There is no accounting, and squeue does not have")
+    if isinstance(exits, Unavailable):
+        return Decision(replace(record, missing=None))
+    return _missing(record, now, lost_after, who="There is neither accounting nor an exit record, and squeue does not have")
 
 
 def _missing(record: Record, now: datetime, lost_after: timedelta, *, who: str) -> Decision:

@@ -93,6 +93,8 @@ class Source(StrEnum):
 
     QUEUE = "squeue"
     ACCOUNTING = "sacct"
+    EXIT_RECORDS = "exit records"
+    """What batch scripts leave beside their output where there is no accounting."""
 
 
 @dataclass(frozen=True, slots=True)

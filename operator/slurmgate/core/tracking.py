@@ -84,6 +84,24 @@ def merge_ended(known: Iterable[Task], records: Iterable[Task]) -> tuple[Task, .
     return merge(known, (record for record in records if not live(record) and record.index not in alive))
 
 
+def merge_exits(known: Iterable[Task], left: Iterable[Task], *, cancelled: bool) -> tuple[Task, ...]:
+    """The known rows with what batch scripts left about their ends.
+
+    squeue knows better how a job ended for as long as it knows the job: only what agrees with it is added. Of others, whoever
+    asked Slurm to cancel it takes a bad end for that.
+    """
+    rows = {task.index: task for task in known}
+    for record in left:
+        row = rows.get(record.index)
+        if row is None:
+            rows[record.index] = replace(record, state="CANCELLED") if cancelled and record.state == "FAILED" else record
+        elif row.state == record.state:
+            rows[record.index] = replace(
+                row, exit_code=record.exit_code, signal=record.signal, elapsed_seconds=record.elapsed_seconds
+            )
+    return tuple(rows.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """One job in one line: the state of its liveliest task, or the worst end."""

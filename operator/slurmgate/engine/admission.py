@@ -58,6 +58,7 @@ async def admit(record: Record, spec: JobSubmissionSpec, site: Site, references:
         environment=environment,
         held=record.wishes.suspend,
         cluster=site.spec,
+        accounting=site.keeps_accounting,
     )
     if isinstance(prepared, Refused):
         return prepared

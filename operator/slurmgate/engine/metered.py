@@ -15,7 +15,7 @@ from slurmgate.core.outcomes import (
     SubmitOutcome,
     Unavailable,
 )
-from slurmgate.slurm.gateway import Gateway, Package
+from slurmgate.slurm.gateway import Gateway, Package, Workplace
 from slurmgate.ssh.outcome import Cause
 from slurmgate.telemetry.metrics import Metrics
 
@@ -57,6 +57,10 @@ class MeteredGateway:
     async def account(self, user: str, job_ids: Sequence[str]) -> Observation:
         """See Gateway."""
         return await self._timed("account", self._gateway.account(user, job_ids))
+
+    async def exits(self, user: str, jobs: Sequence[Workplace]) -> Observation:
+        """See Gateway."""
+        return await self._timed("exits", self._gateway.exits(user, jobs))
 
     async def cancel(self, user: str, job_ids: Sequence[str]) -> ControlOutcome:
         """See Gateway."""

@@ -90,8 +90,10 @@ class Site:
 
     @property
     def keeps_accounting(self) -> bool:
-        """Whether there is a slurmdbd at all. Assumed until the cluster has said otherwise."""
-        return self._health.facts is None or self._health.facts.accounting
+        """Whether there is a slurmdbd at all: what the cluster said last, and if it never has, then yes."""
+        if self._health.facts is not None:
+            return self._health.facts.accounting
+        return all(condition.reason != Reason.NO_ACCOUNTING for condition in self._status.conditions)
 
     def user_of(self, owner: str) -> str | Refused | NotNow:
         """The Slurm user that an owner is."""

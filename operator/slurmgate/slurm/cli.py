@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from slurmgate.core.outcomes import (
     ClusterFacts,
@@ -31,9 +31,11 @@ from slurmgate.core.reasons import Reason
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import MAX_SCRIPT_BYTES
 from slurmgate.slurm import records, staging, verdicts
-from slurmgate.slurm.gateway import Package
+from slurmgate.slurm.gateway import Package, Workplace
 from slurmgate.slurm.login import KILLED, TIMED_OUT, TRANSFER_SECONDS, LoginNode, NoAnswer, Runner
 from slurmgate.slurm.remote import Answer
+
+T = TypeVar("T")
 
 WRITE_DOWN_SECONDS: Final = 15
 """What submit.sh may take longer than sbatch, to write down what came of it."""
@@ -43,7 +45,7 @@ MIN_JOB_AGE_SECONDS: Final = 300
 """slurm.conf's default MinJobAge: how long squeue knows a job that has ended."""
 DAY_SECONDS: Final = 86400
 JOBS_AT_ONCE: Final = 1000
-"""Job ids in one command: they share 128 KiB, the longest word that Linux takes."""
+"""Jobs in one command: their ids share 128 KiB, the longest word that Linux takes."""
 
 _JOB_ID = re.compile(r"^([1-9][0-9]{0,9})(;\S*)?\n", re.MULTILINE)
 _OVER = re.compile(r"Invalid job id|already (completing|completed|finished)|no longer pending", re.IGNORECASE)
@@ -191,6 +193,17 @@ class CliGateway:
             tasks |= await self._with_full_exit_codes(user, answer.tasks)
         return Seen(Source.ACCOUNTING, tasks)
 
+    async def exits(self, user: str, jobs: Sequence[Workplace]) -> Observation:
+        """What these jobs of the user left about how they ended, where there is no accounting."""
+        tasks: dict[str, tuple[Task, ...]] = {}
+        for some in _chunks(jobs):
+            places = (line for job in some for line in (job.token, job.directory))
+            answer = await self._login.tell(user, "exits", str(len(some)), *places)
+            if isinstance(answer, NoAnswer):
+                return answer.unavailable(Reason.COMMAND_FAILED)
+            tasks |= records.exits(answer.all("exit"), job_ids={job.token: job.job_id for job in some}).tasks
+        return Seen(Source.EXIT_RECORDS, tasks)
+
     async def cancel(self, user: str, job_ids: Sequence[str]) -> ControlOutcome:
         """Cancel jobs (scancel). A job that is over already is no failure."""
         for some in _chunks(job_ids):
@@ -265,5 +278,5 @@ def _with_token(seen: Seen, token: str) -> str | None:
     return next((job for job, tasks in seen.tasks.items() if any(task.token == token for task in tasks)), None)
 
 
-def _chunks(job_ids: Sequence[str]) -> list[Sequence[str]]:
-    return [job_ids[start : start + JOBS_AT_ONCE] for start in range(0, len(job_ids), JOBS_AT_ONCE)]
+def _chunks(jobs: Sequence[T]) -> list[Sequence[T]]:
+    return [jobs[start : start + JOBS_AT_ONCE] for start in range(0, len(jobs), JOBS_AT_ONCE)]

@@ -49,6 +49,15 @@ class Package:
     """Leave a copy of the script beside the output, as `<name>.sh`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where a job of ours runs."""
+
+    job_id: str
+    token: str
+    directory: str
+
+
 class Gateway(Protocol):
     """A cluster. `user` is the Slurm user on whose behalf something is done; nothing raises for what the far side does."""
 
@@ -80,6 +89,9 @@ class Gateway(Protocol):
 
     async def account(self, user: str, job_ids: Sequence[str]) -> Observation:
         """The accounting records of these jobs (sacct)."""
+
+    async def exits(self, user: str, jobs: Sequence[Workplace]) -> Observation:
+        """What these jobs of the user left about how they ended, where there is no accounting."""
 
     async def cancel(self, user: str, job_ids: Sequence[str]) -> ControlOutcome:
         """Cancel jobs (scancel). A job that is over already is no failure."""

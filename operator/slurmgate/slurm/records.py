@@ -7,7 +7,7 @@ sacct's.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -55,6 +55,10 @@ Key = tuple[str, str | None]
 """Job id and index."""
 
 _ID = re.compile(r"([0-9]{1,10})(?:_\[?([0-9]{1,7}|[0-9]{1,7}[,:-][0-9,:-]*)(?:%[0-9]+)?\]?|(\+[0-9]{1,7}))?")
+_EXIT = re.compile(
+    r"(?P<token>[0-9A-Za-z-]+) (?P<index>job|[0-9]{1,7}) (?P<code>[0-9]{1,3}) (?P<signal>[0-9]{1,2}) "
+    r"(?P<start>[0-9]{1,11}) (?P<end>[0-9]{1,11})"
+)
 _TOKEN = re.compile(rf"{COMMENT_PREFIX}([0-9A-Za-z-]+)")
 _NOT_ENDED = frozenset(
     {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
@@ -189,6 +193,32 @@ def _account_row(key: Key, row: dict[str, str]) -> Task:
         restarts=0,
         elapsed_seconds=_number(row["ElapsedRaw"]),
         cpu_seconds=duration(row["TotalCPU"]),
+    )
+
+
+def exits(lines: Iterable[str], *, job_ids: Mapping[str, str]) -> Rows:
+    """Exit records as remote/exits.sh lists them; `job_ids` by token: users write there what they like, but of their own jobs.
+
+    What ended the batch script is all that they know: not whether it ran out of time or memory, or who cancelled it.
+    """
+    matches = [_EXIT.fullmatch(line) for line in lines]
+    tasks = [_exit(match, job_ids[match["token"]]) for match in matches if match and match["token"] in job_ids]
+    return Rows(_by_job(tasks), len(matches) - len(tasks))
+
+
+def _exit(match: re.Match[str], job_id: str) -> Task:
+    code, signal = int(match["code"]), int(match["signal"])
+    start, end = time(match["start"]), time(match["end"])
+    return Task(
+        job_id=job_id,
+        index=None if match["index"] == "job" else match["index"],
+        state="FAILED" if code else "COMPLETED",
+        exit_code=0 if signal else code,
+        signal=signal or None,
+        token=match["token"],
+        start_time=start,
+        end_time=end,
+        elapsed_seconds=int((end - start).total_seconds()) if start and end else None,
     )
 
 

@@ -26,7 +26,7 @@ from slurmgate.core.outcomes import (
     Uncertain,
 )
 from slurmgate.core.reasons import Reason
-from slurmgate.slurm.gateway import Package
+from slurmgate.slurm.gateway import Package, Workplace
 from tests.unit.core.build import (
     REFUSED,
     SACCT_DOWN,
@@ -171,6 +171,10 @@ class FakeSlurm:
         if not self.reachable or not self.accounting_answers:
             return SACCT_DOWN
         return self._seen(Source.ACCOUNTING, [job for job in self.jobs if job.id in job_ids and self._age(job) >= LAG])
+
+    async def exits(self, user: str, jobs: Sequence[Workplace]) -> Observation:
+        await self.gates.at("exits")
+        return Seen(Source.EXIT_RECORDS) if self.reachable else SQUEUE_DOWN
 
     async def cancel(self, user: str, job_ids: Sequence[str]) -> ControlOutcome:
         await self.gates.at("cancel")
