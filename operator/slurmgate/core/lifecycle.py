@@ -50,7 +50,7 @@ from slurmgate.core.tracking import (
     usage,
     waiting,
 )
-from slurmgate.resources.base import FINALIZER
+from slurmgate.resources.base import ADOPT_ANNOTATION, FINALIZER
 from slurmgate.resources.cluster import Limits
 from slurmgate.resources.submission import (
     ArrayStatus,
@@ -134,6 +134,7 @@ def first_seen(submission: JobSubmission, now: datetime) -> Decision:
         tasks=remembered(status.slurm),
         held=any(condition.type == "Suspended" and condition.status == "True" for condition in status.conditions),
         lost=_standing(status).reason is Reason.LOST,
+        adopts=_adopts(submission),
     )
     if record.stage is Stage.PREPARING and not status.conditions:
         return _end_unsent(_stand(record, now, Reason.PREPARING, Reason.PREPARING.sentence), now)
@@ -150,6 +151,7 @@ def edited(record: Record, submission: JobSubmission, now: datetime) -> Decision
         ready_when=submission.spec.ready_when,
         wishes=_wishes(submission),
         finalizers=finalizers,
+        adopts=_adopts(submission) if record.stage is Stage.PREPARING else record.adopts,
     )
     if after.wishes == record.wishes and after.generation == record.generation:
         return Decision(after)
@@ -209,6 +211,14 @@ def _stage(submission: JobSubmission) -> Stage:
     return Stage.KNOWN if status.slurm and status.slurm.job_id else Stage.UNKNOWN
 
 
+def _adopts(submission: JobSubmission) -> str | None:
+    """Whose job it takes over: what status says, for the annotation may have come later."""
+    status = submission.status
+    if status.user:
+        return status.slurm.token if status.slurm else None
+    return submission.metadata.annotations.get(ADOPT_ANNOTATION)
+
+
 def _standing(status: JobSubmissionStatus) -> Standing:
     for condition in status.conditions:
         if condition.type == "Ready" and condition.reason in set(Reason):
@@ -249,7 +259,7 @@ def _next_in_turn(record: Record, now: datetime) -> Step | None:
 def _next_for_known(record: Record, now: datetime) -> Step | None:
     wishes = record.wishes
     if wishes.deleted and wishes.orphan and not wishes.cancel:
-        return Step.LET_GO
+        return Step.LET_GO if record.disowned else Step.DISOWN
     if wishes.end:
         return _next_for_unwanted(record, now)
     if wishes.suspend and not record.held and any(map(waiting, record.tasks)):
@@ -304,6 +314,7 @@ def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decisi
                     "sbatch_arguments": outcome.arguments,
                     "launch": outcome.launch,
                     "slurm": SlurmStatus(
+                        token=record.adopts,
                         stdout_path=outcome.stdout,
                         stderr_path=outcome.stderr,
                         array=array,
@@ -311,6 +322,8 @@ def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decisi
                 }
             )
             standing = Standing(Reason.SUBMITTING, f"Submitting as {outcome.user}.")
+            if record.adopts:
+                standing = Standing(Reason.ADOPTING, f"Looking for the job of {outcome.user} with {record.adopts}.")
             again = record.stage is Stage.ACCEPTED and record.tries > 0
             if again:  # why it could not be sent is still what has to be known, and pauses go on growing
                 standing = record.standing
@@ -319,7 +332,7 @@ def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decisi
                 now,
                 standing.reason,
                 standing.message,
-                stage=Stage.ACCEPTED,
+                stage=Stage.UNKNOWN if record.adopts else Stage.ACCEPTED,
                 status=status,
                 finalizers=record.finalizers if record.finalized else (*record.finalizers, FINALIZER),
                 held=outcome.held,
@@ -353,6 +366,9 @@ def found(record: Record, outcome: FindOutcome, now: datetime) -> Decision:
             return _known(record, outcome, now)
         case Refused(reason, message):
             return _rejected(record, now, reason, message)
+        case NeverSent() if record.adopts:
+            message = f"metadata.annotations[{ADOPT_ANNOTATION}]: Slurm has no job of {record.user} with {record.adopts}"
+            return _rejected(record, now, Reason.INVALID_SPEC, message)
         case NeverSent():  # at once, but if that is lost again, the pause before the next look is longer
             return _end_unsent(Decision(replace(record, stage=Stage.ACCEPTED, not_before=None)), now)
         case Uncertain(message):
@@ -426,6 +442,8 @@ def _done(done: Record, step: Step, now: datetime) -> Decision:
             return _stand(done, now, Reason.QUEUED, "Released as spec.suspend asks.", held=False)
         case Step.TIDY:
             return Decision(replace(done, tidy=False))
+        case Step.DISOWN:
+            return Decision(replace(done, disowned=True))
         case _:
             raise ValueError(f"{step} is no control step")
 
@@ -508,7 +526,7 @@ def _ours(record: Record, seen: Seen) -> tuple[Task, ...]:
     slurm = record.status.slurm
     submitted_at = slurm.submit_time if slurm else None
     most = slurm.array.total if slurm and slurm.array else 1
-    mine = ours(rows, token=record.token, user=record.user, submitted=submitted_at, most=most)
+    mine = ours(rows, token=record.job_token, user=record.user, submitted=submitted_at, most=most)
     if _is_array(record):  # for a moment slurmdbd knows an array as a job without tasks
         return tuple(task for task in mine if (task.index or "").isdigit())
     return mine

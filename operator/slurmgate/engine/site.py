@@ -108,6 +108,15 @@ class Site:
             case identity:
                 return identity.user
 
+    @property
+    def users(self) -> frozenset[str]:
+        """Everybody who is mapped."""
+        return frozenset(entry.mapped_user for entry in self._mapping.mapping.entries)
+
+    def note_strays(self, words: str) -> None:
+        """Which jobs have no submission any more; empty if none has."""
+        self._now(replace(self._health, strays=words))
+
     def questions(self, users: Collection[str]) -> list[Question]:
         """How to hear of the jobs of all these users. Jobs are taken to be hidden until the cluster has said otherwise."""
         service = self.spec.ssh.service_user

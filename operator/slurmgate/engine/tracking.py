@@ -85,7 +85,7 @@ class Tracker:
 
 
 def _workplace(record: Record) -> Workplace:
-    return Workplace(record.job_id or "", record.token, record.status.working_directory or "")
+    return Workplace(record.job_id or "", record.job_token, record.status.working_directory or "")
 
 
 def _ids(records: Iterable[Record]) -> list[str]:

@@ -5,7 +5,7 @@ What cannot be known is said so: only a program that came to its end, with its c
 
 import re
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -28,6 +28,7 @@ from slurmgate.core.outcomes import (
     Uncertain,
 )
 from slurmgate.core.reasons import Reason
+from slurmgate.core.strays import Origin
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import MAX_SCRIPT_BYTES
 from slurmgate.slurm import records, staging, verdicts
@@ -136,7 +137,7 @@ class CliGateway:
             match source:
                 case Seen():
                     if job_id := _with_token(source, token):
-                        return Submitted(job_id, directory=marker.get("directory"))
+                        return Submitted(job_id, directory=await self._place(user, job_id, marker))
                 case Unavailable(Reason.NO_ACCOUNTING):
                     accounted = False
                 case Unavailable(Reason.ACCOUNTING_UNAVAILABLE) if sure and marker.get("staged"):
@@ -145,6 +146,13 @@ class CliGateway:
                     return Uncertain(message)
         doubt = None if sure else self._doubt(marker, accounted=accounted)
         return doubt or await self._close(user, token, directory, marker)
+
+    async def _place(self, user: str, job_id: str, marker: Answer) -> str:
+        """The working directory of a job: where its marker is, or where Slurm says if that is somewhere else."""
+        if marker.get("attempt") != "0":
+            return marker.get("directory")
+        directories = await self._directories(user, [job_id])
+        return directories.get(job_id, "") if isinstance(directories, dict) else ""
 
     def _doubt(self, marker: Answer, *, accounted: bool) -> Refused | Uncertain | None:
         """What still speaks against a new attempt after one of which Slurm knows nothing."""
@@ -203,6 +211,32 @@ class CliGateway:
                 return answer.unavailable(Reason.COMMAND_FAILED)
             tasks |= records.exits(answer.all("exit"), job_ids={job.token: job.job_id for job in some}).tasks
         return Seen(Source.EXIT_RECORDS, tasks)
+
+    async def origins(self, user: str, jobs: Mapping[str, str]) -> Mapping[str, Origin] | Unavailable:
+        """Which submissions these jobs of the user belong to; `jobs`: tokens by job id. Those that say nothing are left out."""
+        found: dict[str, Origin] = {}
+        for some in _chunks(list(jobs)):
+            directories = await self._directories(user, some)
+            if isinstance(directories, Unavailable):
+                return directories
+            places = [line for job, directory in directories.items() for line in (jobs[job], directory)]
+            answer = await self._login.tell(user, "origins", str(len(directories)), *places)
+            if isinstance(answer, NoAnswer):
+                return answer.unavailable(Reason.COMMAND_FAILED)
+            told = dict(line.partition(" ")[::2] for line in answer.all("origin"))
+            found |= {job: origin for job in directories if (origin := Origin.parse(told.get(jobs[job], "")))}
+        return found
+
+    async def _directories(self, user: str, job_ids: Sequence[str]) -> dict[str, str] | Unavailable:
+        """The working directories of jobs in the queue."""
+        mark = secrets.token_hex(4)
+        rows = await self._squeue(user, f"--jobs={','.join(job_ids)}", f"--Format={records.directory_format(mark)}")
+        return rows if isinstance(rows, Unavailable) else records.directories(rows, mark=mark)
+
+    async def belong(self, user: str, token: str, directory: str, origin: Origin | None) -> ControlOutcome:
+        """Write down which submission the job with this token belongs to from now on. None: to nobody."""
+        answer = await self._login.tell(user, "belong", token, directory, str(origin or ""))
+        return answer.not_now() if isinstance(answer, NoAnswer) else None
 
     async def cancel(self, user: str, job_ids: Sequence[str]) -> ControlOutcome:
         """Cancel jobs (scancel). A job that is over already is no failure."""

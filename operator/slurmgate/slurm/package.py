@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from slurmgate.core.outcomes import Admission, Refused
 from slurmgate.core.reasons import Reason
+from slurmgate.core.strays import Origin
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import (
     MAX_FILES_BYTES,
@@ -39,6 +40,7 @@ def prepare(
     held: bool,
     cluster: SlurmClusterSpec,
     accounting: bool = True,
+    installation: str = "-",
 ) -> tuple[Admission, Package] | Refused:
     """Check everything and put it together.
 
@@ -53,6 +55,7 @@ def prepare(
         environment: Names and values, references resolved.
         held: Whether the job is submitted on hold.
         cluster: Policy, defaults and paths of the cluster.
+        installation: The Kubernetes cluster that it belongs to.
         accounting: Whether it keeps accounting. Where it does not, the batch script leaves a record of how it ended.
     """
     kept = f"{name}.sh" if spec.write_submission_files else None
@@ -115,6 +118,7 @@ def prepare(
         arguments=resolved.arguments,
         environment=tuple(environment),
         files=tuple(files),
+        origin=str(Origin(installation, namespace, name, token)),
         keep_script=spec.write_submission_files,
     )
     return admission, package

@@ -85,6 +85,17 @@ def exit_code_format(mark: str) -> str:
     return f"JobArrayID:0|{mark}|,exit_code:0"
 
 
+def directory_format(mark: str) -> str:
+    """For `squeue --Format`: working directories alone."""
+    return f"JobArrayID:0|{mark}|,WorkDir:0"
+
+
+def directories(lines: Iterable[str], *, mark: str) -> dict[str, str]:
+    """Working directories by job id, from rows of `squeue --Format=directory_format(mark)`."""
+    rows = (line.partition(f"|{mark}|") for line in lines)
+    return {match[1]: place.strip() for job, found, place in rows if found and (match := _ID.fullmatch(job))}
+
+
 def queue(lines: Iterable[str], *, mark: str, users: Collection[str] | None = None) -> Rows:
     """Rows of `squeue --Format=queue_format(mark)`, of these users only."""
     rows = [_queue_row(line, mark) for line in lines]

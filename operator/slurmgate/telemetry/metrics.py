@@ -44,6 +44,9 @@ class Metrics:
             ["cluster"],
             registry=registry,
         )
+        self.stray_jobs = Gauge(
+            "slurmgate_stray_jobs", "Jobs of ours in Slurm whose JobSubmission is gone.", ["cluster"], registry=registry
+        )
         self.cluster_up = Gauge(
             "slurmgate_cluster_up", "1 while the cluster's controller answers.", ["cluster"], registry=registry
         )

@@ -30,10 +30,7 @@ class OpenSite(FakeSite):
         self.cluster = cluster
         self.runs = False
         self._use = use
-
-    @property
-    def name(self) -> str:
-        return self.cluster.metadata.name
+        self.name = cluster.metadata.name
 
     def is_of(self, cluster: SlurmCluster) -> bool:
         return self.cluster.metadata.uid == cluster.metadata.uid

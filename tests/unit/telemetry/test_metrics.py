@@ -21,6 +21,7 @@ def test_everything_promised_is_there_and_nothing_is_counted_by_submission() -> 
         "slurmgate_submissions",
         "slurmgate_submissions_ended",
         "slurmgate_jobs_left_behind",
+        "slurmgate_stray_jobs",
         "slurmgate_cluster_up",
         "slurmgate_submit_seconds",
         "slurmgate_slurm_calls",
