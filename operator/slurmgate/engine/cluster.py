@@ -28,6 +28,7 @@ from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record, Stage, Step
 from slurmgate.core.strays import Origin
 from slurmgate.engine.admission import Admitted, admit
+from slurmgate.engine.cancelling import Canceller
 from slurmgate.engine.ports import Outbox, References, Undelivered
 from slurmgate.engine.site import Site
 from slurmgate.engine.sweeping import Sweeper
@@ -71,6 +72,7 @@ class ClusterWorker:
         self._queue = WorkQueue()
         self._tracker = Tracker(self._known, self._change, clock=clock)
         self._held = held
+        self._canceller = Canceller(self._change, clock=clock)
         self._sweeper = Sweeper(references, held=held, metrics=metrics)
         self._site: Site | None = None
         self._opening = False
@@ -99,7 +101,7 @@ class ClusterWorker:
         """The cluster is described now, in another way, or not any more."""
         self._opening = False
         self._site = site
-        self._tracker.site = self._sweeper.site = site
+        self._tracker.site = self._canceller.site = self._sweeper.site = site
         self.wake()
 
     def wake(self) -> None:
@@ -138,6 +140,7 @@ class ClusterWorker:
         async with asyncio.TaskGroup() as tasks:
             watching = [
                 tasks.create_task(self._tracker.run(), name=f"{self.name}-tracker"),
+                tasks.create_task(self._canceller.run(), name=f"{self.name}-canceller"),
                 tasks.create_task(self._sweeper.run(), name=f"{self.name}-sweeper"),
             ]
             async with asyncio.TaskGroup() as steps:
@@ -194,6 +197,8 @@ class ClusterWorker:
                 await self._admit(record)
             case Step.FIND:
                 await self._find(record)
+            case Step.CANCEL if self._site:
+                self._canceller.add(record)
             case Step.CANCEL | Step.HOLD | Step.RELEASE | Step.DISOWN | Step.TIDY:
                 await self._control(record, step)
             case Step.LET_GO:
@@ -288,8 +293,6 @@ class ClusterWorker:
         if site is None:
             return NotNow(Reason.CLUSTER_NOT_FOUND, f"spec.clusterRef.name: there is no SlurmCluster {self.name!r}.")
         match step:
-            case Step.CANCEL:
-                return await site.gateway.cancel(record.user, [job_id])
             case Step.HOLD:
                 return await site.gateway.hold(record.user, job_id)
             case Step.RELEASE:

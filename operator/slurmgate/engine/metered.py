@@ -71,7 +71,7 @@ class MeteredGateway:
         """See Gateway."""
         return await self._timed("belong", self._gateway.belong(user, token, directory, origin))
 
-    async def cancel(self, user: str, job_ids: Sequence[str]) -> ControlOutcome:
+    async def cancel(self, user: str, job_ids: Sequence[str]) -> Mapping[str, NotNow | Refused]:
         """See Gateway."""
         return await self._timed("cancel", self._gateway.cancel(user, job_ids))
 

@@ -84,6 +84,7 @@ class Sweeper:
     async def _cancel(self, site: Site) -> None:
         for user, strays in self._strays.items():
             job_ids = [stray.job_id for stray in strays]
-            failure = await site.gateway.cancel(user, job_ids)
-            said = failure.message if failure else "Slurm was asked to cancel them"
-            _log.warning("Stray jobs %s of %s: %s", ", ".join(job_ids), user, said, extra={"cluster": site.name})
+            failures = await site.gateway.cancel(user, job_ids)
+            for job_id in job_ids:
+                said = failures[job_id].message if job_id in failures else "Slurm was asked to cancel it"
+                _log.warning("Stray job %s of %s: %s", job_id, user, said, extra={"cluster": site.name})

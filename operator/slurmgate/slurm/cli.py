@@ -49,6 +49,7 @@ JOBS_AT_ONCE: Final = 1000
 """Jobs in one command: their ids share 128 KiB, the longest word that Linux takes."""
 
 _JOB_ID = re.compile(r"^([1-9][0-9]{0,9})(;\S*)?\n", re.MULTILINE)
+_NOT_KILLED = re.compile(r"Kill job error on job id ([0-9]{1,10})\b")
 _OVER = re.compile(r"Invalid job id|already (completing|completed|finished)|no longer pending", re.IGNORECASE)
 
 
@@ -238,13 +239,14 @@ class CliGateway:
         answer = await self._login.tell(user, "belong", token, directory, str(origin or ""))
         return answer.not_now() if isinstance(answer, NoAnswer) else None
 
-    async def cancel(self, user: str, job_ids: Sequence[str]) -> ControlOutcome:
-        """Cancel jobs (scancel). A job that is over already is no failure."""
+    async def cancel(self, user: str, job_ids: Sequence[str]) -> Mapping[str, NotNow | Refused]:
+        """Cancel jobs (scancel). Returns why not for those that could not be; one that is over already is none of them."""
+        failures: dict[str, NotNow | Refused] = {}
         for some in _chunks(job_ids):
-            outcome = await self._control(user, self._commands.scancel, *some)
-            if outcome is not None:
-                return outcome
-        return None
+            answer = await self._login.command(user, self._commands.scancel, *some, failed=Reason.COMMAND_FAILED)
+            if isinstance(answer, Unavailable):
+                failures |= _not_cancelled(answer, some)
+        return failures
 
     async def hold(self, user: str, job_id: str) -> ControlOutcome:
         """Hold a job in the queue (scontrol hold)."""
@@ -258,9 +260,7 @@ class CliGateway:
         answer = await self._login.command(user, *argv, failed=Reason.COMMAND_FAILED)
         if not isinstance(answer, Unavailable) or all(map(_OVER.search, answer.message.splitlines())):
             return None
-        if answer.reason is not Reason.COMMAND_FAILED:
-            return NotNow(answer.reason, answer.message)
-        return verdicts.refusal(answer.message, reason=Reason.COMMAND_FAILED)
+        return _failure(answer)
 
     async def _squeue(self, user: str, *arguments: str) -> tuple[str, ...] | Unavailable:
         squeue = (self._commands.squeue, "--noheader", "--all", "--states=all")
@@ -289,6 +289,21 @@ class CliGateway:
         rows = await self._squeue(user, f"--jobs={','.join(doubtful)}", f"--Format={records.exit_code_format(mark)}")
         codes = {} if isinstance(rows, Unavailable) else records.exit_codes(rows, mark=mark)
         return {job: tuple(records.with_full_exit_code(row, codes) for row in rows) for job, rows in tasks.items()}
+
+
+def _failure(answer: Unavailable) -> NotNow | Refused:
+    if answer.reason is not Reason.COMMAND_FAILED:
+        return NotNow(answer.reason, answer.message)
+    return verdicts.refusal(answer.message, reason=Reason.COMMAND_FAILED)
+
+
+def _not_cancelled(answer: Unavailable, job_ids: Sequence[str]) -> dict[str, NotNow | Refused]:
+    """Which of these jobs scancel did not cancel: it has a line for each, or else none of them was."""
+    lines = [line for line in answer.message.splitlines() if not _OVER.search(line)]
+    named = {match[1]: line for line in lines if (match := _NOT_KILLED.search(line))}
+    if len(named) == len(lines):
+        return {job_id: _failure(replace(answer, message=line)) for job_id, line in named.items()}
+    return dict.fromkeys(job_ids, _failure(answer))
 
 
 def _attempt(answer: Answer, directory: str) -> Submitted | Refused | NotNow | None:

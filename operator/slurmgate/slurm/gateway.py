@@ -102,8 +102,8 @@ class Gateway(Protocol):
     async def belong(self, user: str, token: str, directory: str, origin: Origin | None) -> ControlOutcome:
         """Write down which submission the job with this token belongs to from now on. None: to nobody."""
 
-    async def cancel(self, user: str, job_ids: Sequence[str]) -> ControlOutcome:
-        """Cancel jobs (scancel). A job that is over already is no failure."""
+    async def cancel(self, user: str, job_ids: Sequence[str]) -> Mapping[str, NotNow | Refused]:
+        """Cancel jobs (scancel). Returns why not for those that could not be; one that is over already is none of them."""
 
     async def hold(self, user: str, job_id: str) -> ControlOutcome:
         """Hold a job in the queue (scontrol hold)."""

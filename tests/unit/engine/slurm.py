@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -176,14 +176,14 @@ class FakeSlurm:
         await self.gates.at("exits")
         return Seen(Source.EXIT_RECORDS) if self.reachable else SQUEUE_DOWN
 
-    async def cancel(self, user: str, job_ids: Sequence[str]) -> ControlOutcome:
+    async def cancel(self, user: str, job_ids: Sequence[str]) -> Mapping[str, NotNow | Refused]:
         await self.gates.at("cancel")
         if not self.reachable:
-            return UNREACHABLE
+            return dict.fromkeys(job_ids, UNREACHABLE)
         for job in self.jobs:
             if job.id in job_ids and job.cancelled is None:
                 job.cancelled = self._now
-        return None
+        return {}
 
     async def hold(self, user: str, job_id: str) -> ControlOutcome:
         return await self._set_held(job_id, held=True)

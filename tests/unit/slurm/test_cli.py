@@ -152,7 +152,7 @@ async def test_controls(login: LoginNode, words: str, status: int, outcome: obje
 
 
 async def test_many_jobs_are_cancelled_at_once(login: LoginNode) -> None:
-    assert await login.gateway.cancel("kirby", ["7", "8"]) is None
+    assert await login.gateway.cancel("kirby", ["7", "8"]) == {}
     assert login.argv("scancel") == ["7", "8"]
 
 
@@ -191,7 +191,7 @@ async def test_what_did_not_run_was_not_done(cause: Cause) -> None:
     assert await gateway.stage("kirby", package("~")) == NotNow(reason, "words")
     assert await gateway.submit("kirby", TOKEN, "/x") == NotNow(reason, "words")
     assert await gateway.read_script("kirby", "/x") == NotNow(reason, "words")
-    assert await gateway.cancel("kirby", ["7"]) == NotNow(reason, "words")
+    assert await gateway.cancel("kirby", ["7"]) == {"7": NotNow(reason, "words")}
     assert await gateway.tidy("kirby", TOKEN, "/x") == NotNow(reason, "words")
     assert await gateway.observe("kirby", None) == Unavailable(reason, "words")
     assert await gateway.account("kirby", ["7"]) == Unavailable(reason, "words")
@@ -219,7 +219,7 @@ async def test_what_nobody_knows_stays_unknown(outcome: Outcome, words: str, *, 
     assert isinstance(staged, NotNow)
     assert staged.reason is unreachable
     assert isinstance(await gateway.find("kirby", TOKEN, "/x"), Uncertain)
-    assert isinstance(await gateway.cancel("kirby", ["7"]), NotNow | Refused)
+    assert isinstance((await gateway.cancel("kirby", ["7"]))["7"], NotNow | Refused)
     submitted = await gateway.submit("kirby", TOKEN, "/x")
     assert isinstance(submitted, Uncertain)
     seen = await gateway.observe("kirby", None)
