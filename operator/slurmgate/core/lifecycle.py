@@ -66,6 +66,8 @@ from slurmgate.resources.submission import (
 CANCEL_AGAIN_AFTER = timedelta(seconds=30)
 DELETION_DEADLINE = timedelta(seconds=Limits().deletion_deadline_seconds)
 """How long a deleted submission may stay because its job cannot be cancelled, unless its cluster says otherwise."""
+ESTIMATE_STAYS = timedelta(minutes=5)
+"""How often it may be said at most that Slurm thinks a job will start at another time: it thinks anew every 30 s."""
 MAPPING_GRACE = timedelta(seconds=5)
 """How long the owner of a new submission may be missing in the mapping: both may have come with one `kubectl apply`."""
 ACCOUNTING_GRACE = timedelta(minutes=1)
@@ -552,10 +554,20 @@ def _tracked(record: Record, now: datetime) -> Decision:
     visible = ("state", "reason", "nodes", "restarts", "array")
     same = all(getattr(before, name) == getattr(after, name) for name in visible)
     just_submitted = summary.state.kind is Kind.WAITING and after.reason is None
+    same = same and before.partition in {None, after.partition} and not _estimate_is_news(record, before, after, now)
     # while a control step does not get through, why it does not is what the person has to know
     if same and (reason is record.standing.reason or just_submitted or record.tries):
         return Decision(record)
-    return _stand(record, now, reason, message, status=record.status.model_copy(update={"slurm": after}))
+    estimated = now if before.estimated_start_time != after.estimated_start_time else record.estimated
+    return _stand(record, now, reason, message, estimated=estimated, status=record.status.model_copy(update={"slurm": after}))
+
+
+def _estimate_is_news(record: Record, before: SlurmStatus, after: SlurmStatus, now: datetime) -> bool:
+    """Whether Slurm thinks that it starts at quite another time than is shown, and that has not just been said."""
+    old, new = before.estimated_start_time, after.estimated_start_time
+    if old == new or (record.estimated is not None and now - record.estimated < ESTIMATE_STAYS):
+        return False
+    return old is None or new is None or abs(new - old) > max(timedelta(minutes=1), abs(old - now) / 10)
 
 
 def _ended(record: Record, now: datetime) -> Decision:

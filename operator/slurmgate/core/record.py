@@ -108,6 +108,8 @@ class Record:
     """The cluster has it in writing that the job belongs to nobody."""
     adopts: str | None = None
     """The token of another submission, whose job this one takes over instead of submitting one."""
+    estimated: datetime | None = None
+    """When it was last said when it may start."""
     unread: bool = False
     """Whether Slurm's accounting has still to be asked for what has ended."""
 

@@ -10,8 +10,9 @@ from datetime import datetime
 
 from slurmgate.core.arrays import MOST_TASKS, expanded, indexes, ranges
 from slurmgate.core.outcomes import Task
+from slurmgate.core.pending import why
 from slurmgate.core.reasons import Reason
-from slurmgate.core.states import Kind, State, state, waiting_reason
+from slurmgate.core.states import Kind, State, state
 from slurmgate.resources.submission import ArrayStatus, Phase, SlurmStatus, Usage
 
 _LIVELIEST_FIRST = (Kind.RUNNING, Kind.ENDING, Kind.WAITING, Kind.ENDED)
@@ -127,7 +128,7 @@ def summarise(tasks: tuple[Task, ...]) -> Summary:
 def _reason(task: Task, row: State) -> Reason:
     if row.reason is not Reason.QUEUED:
         return row.reason
-    reason = waiting_reason(task.reason)
+    reason, _ = why(task.reason)
     return Reason.REQUEUED if reason is Reason.QUEUED and task.restarts else reason
 
 
@@ -137,7 +138,8 @@ def _badness(task: Task) -> int:
 
 def _in_slurms_words(task: Task) -> str:
     word = _word(task.reason)
-    return f"Slurm: {task.state}" + (f" ({word})" if word else "")
+    meaning = why(word)[1] if waiting(task) else ""
+    return f"Slurm: {task.state}" + (f" ({word})" if word else "") + (f": {meaning}" if meaning else "")
 
 
 def _word(reason: str | None) -> str | None:
@@ -166,6 +168,7 @@ def slurm_status(before: SlurmStatus, tasks: tuple[Task, ...]) -> SlurmStatus:
             "exit_code": task.exit_code if settled(task) else None,
             "signal": task.signal if settled(task) else None,
             "submit_time": _earliest(each.submit_time for each in tasks) or before.submit_time,
+            "estimated_start_time": _earliest(each.expected_start for each in tasks) if waiting(task) else None,
             "start_time": _earliest(each.start_time for each in tasks if state(each.state).kind is not Kind.WAITING),
             "end_time": None if any(map(live, tasks)) else _latest(each.end_time for each in tasks),
             "partition": task.partition or before.partition,

@@ -339,6 +339,11 @@ class SlurmStatus(Model):
     exit_code: int | None = Field(None, description="Exit code of the script.")
     signal: int | None = Field(None, description="Signal that ended the script.")
     submit_time: datetime | None = Field(None, description="When Slurm took the job.")
+    estimated_start_time: datetime | None = Field(
+        None,
+        description="When the scheduler thinks that a job that waits will start, if it has an idea. It often changes; shown is "
+        "a change of a minute and a tenth of the time left, at most every five minutes.",
+    )
     start_time: datetime | None = Field(None, description="When it started.")
     end_time: datetime | None = Field(None, description="When it ended.")
     partition: str | None = Field(None, description="Partition it waits, runs or ran in.")

@@ -173,6 +173,7 @@ def _queue_row(line: str, mark: str) -> Task | None:
         token=_token(cells[-1]),
         submit_time=time(row["SubmitTime"]),
         start_time=time(row["StartTime"]) if nodes else None,
+        expected_start=time(row["StartTime"]) if state == "PENDING" else None,
         end_time=None if state in _NOT_ENDED else time(row["EndTime"]),
         partition=row["Partition"] or None,
         nodes=nodes,

@@ -12,8 +12,6 @@ from slurmgate.core.outcomes import (
     ControlOutcome,
     FindOutcome,
     Observation,
-    Seen,
-    Source,
     SubmitOutcome,
     Submitted,
     Task,
@@ -23,7 +21,7 @@ from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record, Stage, Step
 from slurmgate.resources.base import Condition
 from slurmgate.resources.submission import JobSubmission, JobSubmissionStatus
-from tests.unit.core.build import JOB, NOW, SACCT_DOWN, Draft, admission, sacct, squeue
+from tests.unit.core.build import JOB, NOW, SACCT_DOWN, Draft, admission, exit_records, sacct, squeue
 
 LOST_AFTER = timedelta(minutes=10)
 
@@ -131,7 +129,7 @@ class Life:
 
     def no_accounting(self, *left: Task) -> Self:
         """There is no accounting; the batch script left these exit records."""
-        return self._without_accounting(Seen(Source.EXIT_RECORDS, {JOB: left}))
+        return self._without_accounting(exit_records(*left))
 
     def exit_records_unreadable(self) -> Self:
         return self._without_accounting(Unavailable(Reason.CLUSTER_UNREACHABLE, "no route to host"))

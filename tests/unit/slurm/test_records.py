@@ -41,6 +41,7 @@ def test_a_running_job_has_no_end_yet_whatever_squeue_expects() -> None:
 def test_a_pending_job_has_not_started_whatever_squeue_expects() -> None:
     (task,) = queue("57|PENDING|Priority|kirby|batch||1795314952|1795318556|1795318596" + QUEUE_END)
     assert (task.start_time, task.end_time, task.nodes, task.reason) == (None, None, None, "Priority")
+    assert task.expected_start == datetime.fromtimestamp(1795318556, UTC)
 
 
 def test_an_ended_job_has_ended() -> None:
