@@ -216,7 +216,7 @@ class Site:
         if answer is None:
             return
         recovered = isinstance(self._health.answer, Unavailable) and isinstance(answer, ClusterFacts)
-        self._now(self._health.told(answer))
+        self._now(self._health.told(answer, troubles=self._runner.troubles))
         self._metrics.cluster_up.labels(self.name).set(isinstance(answer, ClusterFacts))
         if recovered:
             self._use()  # nobody has to wait for the end of a long pause
@@ -260,7 +260,7 @@ class Site:
             connections_per_user=ssh.connections_per_user,
             sessions_per_connection=ssh.sessions_per_connection,
         )
-        runner = Runner(endpoint, self, ConnectionCounter(self._metrics))
+        runner = Runner(endpoint, self, observer=ConnectionCounter(self._metrics), recovered=self._use)
         self._gateway = MeteredGateway(CliGateway(runner, self.spec), cluster=self.name, metrics=self._metrics)
         return runner
 
