@@ -35,12 +35,12 @@ class Pool:
     """Makes connections and keeps them by user."""
 
     def __init__(
-        self, endpoint: Endpoint, keys: KeySource, *, observer: Observer | None, recovered: Callable[[], None] | None
+        self, endpoint: Endpoint, keys: KeySource, *, observer: Observer | None, changed: Callable[[bool], None] | None
     ) -> None:
         self._endpoint = endpoint
         self._keys = keys
         self._observer = observer
-        self._recovered = recovered
+        self._changed = changed
         self._known_hosts = KnownHosts(endpoint.known_hosts)
         self._gates = {host: asyncio.Semaphore(endpoint.connects_per_host) for host in endpoint.hosts}
         self._nodes = {host: Breaker(LOGIN_NODE) for host in endpoint.hosts}
@@ -129,16 +129,15 @@ class Pool:
             case _:
                 after = before.reached()
         self._nodes[host] = after
-        if after.failure and after.failure != before.failure:
+        if after.failure == before.failure:
+            return
+        if after.failure:
             _log.warning("Login node %s is not used: %s", host, after.failure.message, extra={"cluster": self._endpoint.name})
-        if before.failure and not after.failure:
+        else:
             _log.info("Login node %s is used again", host, extra={"cluster": self._endpoint.name})
-            self._tell_recovered()
-
-    def _tell_recovered(self) -> None:
-        if self._cut_off and self._recovered:
-            self._recovered()
-        self._cut_off = False
+        recovered, self._cut_off = self._cut_off and not after.failure, self._cut_off and bool(after.failure)
+        if self._changed is not None:
+            self._changed(recovered)
 
 
 def _now() -> float:

@@ -26,11 +26,11 @@ class Runner:
         keys: KeySource,
         *,
         observer: Observer | None = None,
-        recovered: Callable[[], None] | None = None,
+        changed: Callable[[bool], None] | None = None,
     ) -> None:
-        """`recovered` is called when a login node can be used again after none could."""
+        """`changed` is called when `troubles` has; with True when a login node can be used again after none could."""
         self._endpoint = endpoint
-        self._pool = Pool(endpoint, keys, observer=observer, recovered=recovered)
+        self._pool = Pool(endpoint, keys, observer=observer, changed=changed)
 
     @property
     def troubles(self) -> tuple[str, ...]:

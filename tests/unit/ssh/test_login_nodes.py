@@ -31,7 +31,8 @@ class Nodes:
 
     servers: tuple[Server, Server] = field(default_factory=lambda: (Server(), Server()))
     keys: Keys = field(default_factory=Keys)
-    recovered: int = 0
+    changes: list[bool] = field(default_factory=list)
+    """Each change of what is used, and whether it ended a time in which nothing could be."""
     runner: Runner = field(init=False)
 
     async def start(self) -> None:
@@ -40,7 +41,7 @@ class Nodes:
         hosts = tuple(Host("127.0.0.1", server.port) for server in self.servers)
         known_hosts = f"127.0.0.1 {HOST_KEY.export_public_key().decode()}"
         endpoint = self.servers[0].endpoint(hosts=hosts, known_hosts=known_hosts, login_timeout=0.3)
-        self.runner = Runner(endpoint, self.keys, recovered=lambda: setattr(self, "recovered", self.recovered + 1))
+        self.runner = Runner(endpoint, self.keys, changed=self.changes.append)
 
     async def run(self, user: str = "ada") -> Outcome:
         return await self.runner.run(user, ["x"], deadline=20)
@@ -72,7 +73,7 @@ async def test_the_next_one_is_taken_at_once_and_the_first_one_again_when_it_is_
     assert await nodes.run("kat") == DONE
     assert nodes.visits == (1, 2)
     assert nodes.runner.troubles == ()
-    assert nodes.recovered == 0  # nobody had to wait
+    assert nodes.changes == [False, False]  # nobody had to wait
 
 
 async def test_when_none_can_be_reached_all_are_named_and_whoever_waits_is_told_of_the_first_that_is_back(nodes: Nodes) -> None:
@@ -86,9 +87,9 @@ async def test_when_none_can_be_reached_all_are_named_and_whoever_waits_is_told_
     assert nodes.keys.asked == 1  # while none may be tried, not even a key is read
     await nodes.servers[1].start()
     await asyncio.sleep(2 * PAUSE)
-    assert nodes.recovered == 0
+    assert nodes.changes == [False, False]
     assert await nodes.run() == DONE
-    assert nodes.recovered == 1
+    assert nodes.changes == [False, False, True]
 
 
 async def test_one_try_finds_out_whether_it_is_back(nodes: Nodes) -> None:
