@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from typing_extensions import override
@@ -15,6 +16,19 @@ from typing_extensions import override
 T = TypeVar("T")
 COMMAND_BYTES = 1000
 """A chunk from the client that is larger than this has a program of ours in it; those that open a session have not."""
+HANDSHAKE_BYTES = 200
+"""Of a client, who has said his version by then, and not all of his key exchange."""
+
+
+class Meeting(StrEnum):
+    """How new connections are met."""
+
+    RELAYED = "relayed"
+    REFUSED = "refused"
+    STALLED = "stalled"
+    """They are made, and nothing passes."""
+    RESET = "reset"
+    """They break in the handshake."""
 
 
 class _End(asyncio.Protocol):
@@ -140,6 +154,8 @@ class Proxy:
         self._scissors: _Scissors | None = None
         self._connections: list[_Connection] = []
         self._connecting: set[asyncio.Task[None]] = set()
+        self._meeting = Meeting.RELAYED
+        self._listener: asyncio.Server
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.port = 0
@@ -148,12 +164,12 @@ class Proxy:
     def relaying(self) -> Iterator["Proxy"]:
         """Listen on a free port."""
         self._thread.start()
-        listener = self._call(self._loop.create_server(self._accept, "127.0.0.1", 0))
-        self.port = listener.sockets[0].getsockname()[1]
+        self._call(self._listen())
+        self.port = self._listener.sockets[0].getsockname()[1]
         try:
             yield self
         finally:
-            self._call(self._end(listener))
+            self._call(self._end())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
@@ -176,6 +192,15 @@ class Proxy:
     def stall(self) -> None:
         """Let nothing pass on the connections there are, and tell nobody. New ones can be made."""
         self._each(lambda connection: setattr(connection, "stalled", True))
+
+    def meet(self, meeting: Meeting) -> None:
+        """Cut all connections; new ones are met like this."""
+        if self._meeting is Meeting.REFUSED:
+            self._call(self._listen())
+        self._meeting = meeting
+        if meeting is Meeting.REFUSED:
+            self._loop.call_soon_threadsafe(self._listener.close)
+        self.cut()
 
     def hold(self) -> None:
         """Let the next command on each connection pass, but not what it is to read."""
@@ -205,7 +230,8 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     def _accept(self) -> asyncio.Protocol:
-        connection = _Connection(self._scissors)
+        scissors = _Scissors(HANDSHAKE_BYTES) if self._meeting is Meeting.RESET else self._scissors
+        connection = _Connection(scissors, stalled=self._meeting is Meeting.STALLED)
         self._connections.append(connection)
         connection.client = _End(connection.from_client)
         task = self._loop.create_task(self._connect(connection))
@@ -218,8 +244,11 @@ class Proxy:
         for data in connection.early:
             connection.from_client(data)
 
-    async def _end(self, listener: asyncio.Server) -> None:
-        listener.close()
+    async def _listen(self) -> None:
+        self._listener = await self._loop.create_server(self._accept, "127.0.0.1", self.port)
+
+    async def _end(self) -> None:
+        self._listener.close()
         for connection in self._connections:
             connection.cut()
         await asyncio.sleep(0.1)

@@ -50,7 +50,11 @@ class Reason(StrEnum):
     KEY_UNAVAILABLE = "KeyUnavailable", "The user's private key could not be read."
     CLUSTER_UNREACHABLE = "ClusterUnreachable", "No login node could be reached over SSH; it is tried again."
     HOST_KEY_MISMATCH = "HostKeyMismatch", "The login node's host key is not one that the SlurmCluster lists."
-    AUTHENTICATION_FAILED = "AuthenticationFailed", "The login node refused the user's key."
+    AUTHENTICATION_FAILED = "AuthenticationFailed", "The login node refused the user's key, or did not let the user in."
+    LOGIN_SHELL_FAILED = (
+        "LoginShellFailed",
+        "The user's login shell did not run our command to its end: look at the start files (.bashrc) and at the home.",
+    )
     CONTROLLER_UNAVAILABLE = "ControllerUnavailable", "slurmctld did not answer; nothing is concluded from that."
     ACCOUNTING_UNAVAILABLE = "AccountingUnavailable", "slurmdbd did not answer; nothing is concluded from that."
     COMMAND_FAILED = "CommandFailed", "A command on the login node failed; the message has its words."

@@ -41,8 +41,10 @@ from slurmgate.slurm.package import TOKEN
 from slurmgate.telemetry.logs import bind
 from slurmgate.telemetry.metrics import Metrics
 
-STEPPERS = 16
+STEPPERS = 32
 """Submissions worked on at once, for each cluster."""
+STEPPERS_PER_OWNER = 4
+"""Of one owner. A home or a start file that hangs keeps as many places occupied as its owner may have."""
 UNDELIVERED_SECONDS = 5.0
 UNFORESEEN_SECONDS = 60.0
 
@@ -69,7 +71,7 @@ class ClusterWorker:
         self._clock = clock
         self._records: dict[str, Record] = {}
         self._specs: dict[str, JobSubmissionSpec] = {}
-        self._queue = WorkQueue()
+        self._queue = WorkQueue(self._owner_of, at_once=STEPPERS_PER_OWNER)
         self._tracker = Tracker(self._known, self._change, clock=clock)
         self._held = held
         self._canceller = Canceller(self._change, clock=clock)
@@ -320,6 +322,10 @@ class ClusterWorker:
         return timedelta(seconds=self._site.spec.limits.deletion_deadline_seconds)
 
     # Records -----------------------------------------------------------------------------------------------------
+
+    def _owner_of(self, token: str) -> str:
+        record = self._records.get(token)
+        return record.owner if record else ""
 
     def _known(self) -> list[Record]:
         return [record for record in self._records.values() if record.stage is Stage.KNOWN]

@@ -227,7 +227,7 @@ class Site:
         if answer is None:
             return
         recovered = isinstance(self._health.answer, Unavailable) and isinstance(answer, ClusterFacts)
-        self._now(self._health.told(answer))
+        self._now(self._health.told(answer, troubles=self._runner.troubles))
         self._metrics.cluster_up.labels(self.name).set(isinstance(answer, ClusterFacts))
         if recovered:
             self._use()  # nobody has to wait for the end of a long pause
@@ -271,9 +271,14 @@ class Site:
             connections_per_user=ssh.connections_per_user,
             sessions_per_connection=ssh.sessions_per_connection,
         )
-        runner = Runner(endpoint, self, ConnectionCounter(self._metrics))
+        runner = Runner(endpoint, self, observer=ConnectionCounter(self._metrics), changed=self._login_nodes_changed)
         self._gateway = MeteredGateway(CliGateway(runner, self.spec), cluster=self.name, metrics=self._metrics)
         return runner
+
+    def _login_nodes_changed(self, recovered: bool) -> None:
+        self._news.set()
+        if recovered:
+            self._use()  # nobody has to wait for the end of a long pause
 
     async def private_key(self, user: str) -> PrivateKey:
         """The key of a user: the service user's from its own Secret, everybody else's from the mapping."""
