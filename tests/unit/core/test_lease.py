@@ -1,7 +1,7 @@
 """Who may lead: a table of what is seen, and random histories of two who want to."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -88,6 +88,7 @@ class Candidate:
     looked: tuple[Lease | None, int] | None = None
     sent: tuple[Lease, int, float] | None = None
     answered: tuple[bool, Lease, int, float] | None = None
+    claims: int = 0
     led: int = 0
 
     def clock(self, time: float) -> float:
@@ -113,7 +114,9 @@ class Candidate:
             lease_then, self.version = self.looked
             self.looked = None
             self.seen = see(self.seen, lease_then, clock) if lease_then else None
-            wanted = claim(self.name, TERMS, self.seen, clock=clock, now=NOW)
+            self.claims += 1
+            told = NOW + timedelta(microseconds=self.claims)
+            wanted = claim(self.name, TERMS, self.seen, clock=clock, now=told)
             self.sent = (wanted, self.version, clock) if wanted else None
         else:
             self.looked = (server.lease, server.version)
