@@ -32,6 +32,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         Info("slurmgate_build", "The version that runs.", registry=registry).info({"version": version})
+        self.leader = Gauge("slurmgate_leader", "1 while this process works, 0 while it stands by.", registry=registry)
         self.submissions = Gauge(
             "slurmgate_submissions", "Submissions that have not ended.", ["cluster", "phase"], registry=registry
         )
