@@ -2,14 +2,13 @@
 
 import random
 import sys
-import tempfile
-from pathlib import Path
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from tests.faults.soak.course import HASTY, Terms, soak
+from tests.faults.soak.course import BRIEF, Terms, soak
 from tests.faults.soak.faults.table import FAULTS
 from tests.faults.soak.report import keep, show
 
@@ -22,20 +21,16 @@ def main(
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same faults and submissions.")] = None,
     only: Annotated[str, typer.Option(help="Only faults with this in their names.")] = "",
     *,
-    hasty: Annotated[bool, typer.Option(help="Shorter faults, and an operator that waits less, as in make test.")] = False,
+    brief: Annotated[bool, typer.Option(help="Shorter faults, and an operator that waits less, as in make test.")] = False,
 ) -> None:
     """Never lost, never twice, never wrong? Exit code 1 if anything was."""
     seed = random.randrange(1_000_000) if seed is None else seed
     console = Console()
     console.print(f"seed {seed}")
-    usual = HASTY if hasty else Terms()
-    table = [fault for fault in FAULTS if only in fault.name]
-    terms = Terms(**{**vars(usual), "table": table})
+    terms = replace(BRIEF if brief else Terms(), table=[fault for fault in FAULTS if only in fault.name])
     result = soak(f"soak-{seed}", seed=seed, injections=injections, terms=terms, tell=console.log)
-    folder = Path(tempfile.gettempdir()) / f"slurmgate-soak-{seed}"
-    keep(result, folder)
     show(result, console)
-    console.print(f"Everything about it is in {folder}")
+    console.print(f"Everything about it is in {keep(result)}")
     sys.exit(bool(result.failures))
 
 

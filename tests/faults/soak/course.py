@@ -40,14 +40,25 @@ class Terms:
     longest_seconds: float = 25.0
     """That a job runs by itself."""
     usual_seconds: float = 5.0
-    """That a fault lasts."""
+    """That a fault lasts at most, as a rule."""
+    most_seconds: float = 10.0
+    """That any fault lasts."""
     calm_seconds: float = 600.0
     """For everything to settle when the faults are over."""
     fate: Fate = field(default_factory=Fate)
     table: Sequence[Fault] = FAULTS
 
 
-HASTY = Terms(every_seconds=0.4, most=40, longest_seconds=6.0, usual_seconds=1.5, calm_seconds=180.0, fate=Fate(hasty=True))
+BRIEF = Terms(
+    every_seconds=0.4,
+    most=40,
+    longest_seconds=4.0,
+    usual_seconds=0.8,
+    most_seconds=4.0,
+    calm_seconds=120.0,
+    fate=Fate(hasty=True),
+)
+"""For make test: all is shorter, and the operator waits less."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +95,7 @@ def soak(name: str, *, seed: int, injections: int, terms: Terms, tell: Callable[
         load.start()
         try:
             done = 0
-            for round_ in rounds(seed, injections, terms.table, usual_seconds=terms.usual_seconds):
+            for round_ in rounds(seed, injections, terms.table, terms.usual_seconds, terms.most_seconds):
                 _inject(ground, history, round_)
                 done += len(round_)
                 if load.failure:

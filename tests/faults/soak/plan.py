@@ -27,8 +27,8 @@ Round = tuple[Injection, ...]
 """Faults that overlap. No two are of the same part: neither could be told from the other, nor ended without it."""
 
 
-def rounds(seed: int, injections: int, table: Sequence[Fault], *, usual_seconds: float) -> Iterator[Round]:
-    """So many injections. Most last up to `usual_seconds`, some as long as that fault may."""
+def rounds(seed: int, injections: int, table: Sequence[Fault], usual_seconds: float, most_seconds: float) -> Iterator[Round]:
+    """So many injections. Most last up to `usual_seconds`, some up to `most_seconds`."""
     chance = Random(f"{seed} faults")
     number = 0
     while number < injections:
@@ -39,7 +39,7 @@ def rounds(seed: int, injections: int, table: Sequence[Fault], *, usual_seconds:
             if not free:
                 break
             (fault,) = chance.choices(free, [fault.weight for fault in free])
-            most = fault.longest if chance.random() < LONG_CHANCE else min(usual_seconds, fault.longest)
+            most = most_seconds if chance.random() < LONG_CHANCE else usual_seconds
             seconds = chance.uniform(SHORTEST_SECONDS, most)
             chosen.append(Injection(fault, seconds, chance.uniform(0, usual_seconds / 2), f"{seed} {number}"))
             number += 1

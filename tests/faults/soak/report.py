@@ -1,5 +1,6 @@
 """What a soak has shown, for people."""
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from rich.table import Table
 from tests.faults.soak.course import Failure, Result
 from tests.faults.soak.history import lines_about
 from tests.faults.soak.judge import Verdict
+
+_REPORT = "report.txt"
 
 
 def show(result: Result, console: Console) -> None:
@@ -23,6 +26,12 @@ def show(result: Result, console: Console) -> None:
     console.print(totals)
     for failure in result.failures:
         console.print("\n".join(shrunken(result, failure)), markup=False, highlight=False, soft_wrap=True)
+
+
+def told(result: Result) -> str:
+    """The same as text; everything about it is kept in the folder that it names."""
+    folder = keep(result)
+    return f"{(folder / _REPORT).read_text()}\nEverything about it is in {folder}"
 
 
 def _table(result: Result) -> Table:
@@ -46,11 +55,13 @@ def shrunken(result: Result, failure: Failure) -> Iterator[str]:
     yield from (f"  log: {line}" for line in lines_about(result.log, errand.uid, f"/{errand.name} "))
 
 
-def keep(result: Result, folder: Path) -> None:
-    """Everything about it."""
+def keep(result: Result) -> Path:
+    """Everything about it, in a folder of its own."""
+    folder = Path(tempfile.gettempdir()) / f"slurmgate-soak-{result.seed}"
     folder.mkdir(parents=True, exist_ok=True)
     result.history.store(folder / "history.jsonl")
     (folder / "operator.log").write_text("\n".join(result.log))
     (folder / "slurm.txt").write_text(result.evidence.text)
-    with (folder / "report.txt").open("w") as file:
+    with (folder / _REPORT).open("w") as file:
         show(result, Console(file=file, width=160))
+    return folder

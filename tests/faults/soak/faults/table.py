@@ -19,8 +19,7 @@ class Fault:
     inject: Callable[[Ground, Random], AbstractContextManager[None]]
     """Begins it, and ends it."""
     weight: int = 4
-    longest: float = 10.0
-    """Seconds."""
+    """How often it comes, compared with others."""
 
 
 _SSH, _API = network.to_login_nodes, network.to_api_server
