@@ -16,7 +16,8 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -24,6 +25,8 @@ from typing_extensions import override
 
 from slurmgate import __main__ as program
 from slurmgate.core import lifecycle
+from slurmgate.core.lifecycle import Decision
+from slurmgate.core.outcomes import Seen, Task
 from slurmgate.core.record import Record, Stage
 from slurmgate.engine import cluster, outbox
 from slurmgate.engine.admission import admit
@@ -33,6 +36,7 @@ from slurmgate.kube.deadman import Deadman
 from slurmgate.kube.finalizers import add_finalizer
 from slurmgate.kube.lease import Leadership
 from slurmgate.kube.writer import StatusWriter
+from slurmgate.resources.base import FINALIZER
 from slurmgate.resources.submission import JobSubmission
 from slurmgate.slurm import cli, remote
 from slurmgate.ssh import runner
@@ -67,6 +71,10 @@ class Fate:
     """Mutant: does not notice that its time as leader is over."""
     unmarked: bool = False
     """Mutant: runs sbatch again whether or not the marker says that it was run."""
+    despairing: bool = False
+    """Mutant: believes that what squeue does not have has failed."""
+    careless: bool = False
+    """Mutant: puts the finalizer on only when it has a job id."""
 
 
 def live(fate: Fate, environment: Mapping[str, str], log: Path) -> None:
@@ -87,6 +95,10 @@ def live(fate: Fate, environment: Mapping[str, str], log: Path) -> None:
     if fate.unmarked:
         original = remote.text
         remote.text = lambda name: original(name).replace(MARKED, ":").replace(MARKING, f"{MARKING} -p")  # type: ignore[assignment]
+    if fate.despairing:
+        _despair()
+    if fate.careless:
+        _care_later()
     sys.exit(program.main())
 
 
@@ -250,3 +262,37 @@ def _trust() -> None:
         return Stage.ACCEPTED if stage is Stage.UNKNOWN else stage
 
     lifecycle._stage = trusting
+
+
+def _despair() -> None:
+    patient = lifecycle.queue_seen
+
+    def despairing(record: Record, seen: Seen, now: datetime) -> Decision:
+        if (record.job_id or "") in seen.tasks:
+            return patient(record, seen, now)
+        ending = Task(record.job_id or "", "FAILED", exit_code=1)
+        return lifecycle._ended(replace(record, tasks=(ending,)), now)
+
+    lifecycle.queue_seen = despairing
+
+
+def _care_later() -> None:
+    publish = KubernetesOutbox.publish
+
+    async def fixing(self: KubernetesOutbox, record: Record) -> bool:
+        return await self._confirm(record)
+
+    def publishing(self: KubernetesOutbox, record: Record, events: Sequence[lifecycle.Event]) -> None:
+        publish(self, record, events)
+        if record.job_id and record.stage is Stage.KNOWN and not record.wishes.deleted:
+            target = outbox._target(record)
+            others = [name for name in record.finalizers if name != FINALIZER]
+            task = asyncio.get_running_loop().create_task(add_finalizer(self._api, target, FINALIZER, finalizers=others))
+            _late.add(task)
+            task.add_done_callback(_late.discard)
+
+    KubernetesOutbox.fix = fixing  # type: ignore[method-assign]
+    KubernetesOutbox.publish = publishing  # type: ignore[method-assign]
+
+
+_late: set[asyncio.Task[Any]] = set()
