@@ -37,10 +37,9 @@ def away(world: World, *names: str) -> Iterator[None]:
         if "etcd" in names:
             for address in ("client:1", "peer:1"):  # they outlive their server, and it would not start on them
                 (_data(world) / address).unlink(missing_ok=True)
-        for name, command in commands.items():
-            log = folder.parent / f"{name}-again.log"
-            life = launch(name, command, records=folder, log=log)
-            wait_until(lambda: _ready(world), alive=life.alive, log=log, what=name)
+        log = folder.parent / "again.log"
+        back = [launch(name, command, records=folder, log=log) for name, command in commands.items()]
+        wait_until(lambda: _ready(world), alive=lambda: all(life.alive() for life in back), log=log, what=" and ".join(names))
 
 
 @contextmanager

@@ -87,6 +87,7 @@ TROUBLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("operator")
 def test_its_troubles_with_our_writes_are_waited_for(world: World, tmp_path: Path) -> None:
     cases = {label: case(label, "kirby", valhalla.CLUSTER) for label in TROUBLES}
@@ -106,6 +107,7 @@ def test_its_troubles_with_our_writes_are_waited_for(world: World, tmp_path: Pat
 # It goes away ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("operator")
 def test_it_is_killed_and_much_has_changed_when_it_is_back(world: World) -> None:
     cancelled, deleted = waiting(world, "cancelled-when-back"), waiting(world, "deleted-when-back")
@@ -152,6 +154,7 @@ def test_it_hangs_for_longer_than_a_request_may_take(world: World) -> None:
     once(world, *cases)
 
 
+@pytest.mark.slow
 def test_a_watch_resumes_where_history_is_forgotten(world: World, operator: Life) -> None:
     cancelled, deleted = waiting(world, "cancelled-unseen"), waiting(world, "deleted-unseen")
     token = deleted.token

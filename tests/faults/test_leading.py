@@ -84,6 +84,7 @@ def test_one_leads_the_other_is_ready_and_goes_on_at_once_when_the_first_is_stop
     assert lease(world)["holderIdentity"].startswith(f"{RELEASE}-2_")
 
 
+@pytest.mark.slow
 def test_the_leader_is_killed(world: World, stack: ExitStack) -> None:
     leader, standby = pair(world, stack, SHORT)
     submitted = cases("killed leader")
