@@ -1,19 +1,18 @@
 """Two operators, one Lease: however the one that leads goes, the other goes on, and each submission runs once."""
 
-import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from bed import valhalla
 from bed.operator import NAMESPACE, RELEASE
-from bed.processes import recorded
 from slurmgate.kube.deadman import EXIT_STATUS
 from tests.api import Json
+from tests.faults.apiserver import frozen
 from tests.faults.counting import Case, await_all, case, ended, known, statuses, submit, wrongs
 from tests.faults.doomed import Fate
 from tests.faults.nursery import Life, Nursery, resting
@@ -85,6 +84,7 @@ def test_one_leads_the_other_is_ready_and_goes_on_at_once_when_the_first_is_stop
     assert lease(world)["holderIdentity"].startswith(f"{RELEASE}-2_")
 
 
+@pytest.mark.slow
 def test_the_leader_is_killed(world: World, stack: ExitStack) -> None:
     leader, standby = pair(world, stack, SHORT)
     submitted = cases("killed leader")
@@ -110,24 +110,13 @@ def test_somebody_takes_the_lease_away(world: World, stack: ExitStack) -> None:
     world.eventually(lambda: standby.leads, bool)
 
 
-@contextmanager
-def frozen_api_server(world: World) -> Iterator[None]:
-    server = recorded(world.bed.description.folder / "run", "kube-apiserver")
-    assert server
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
-
-
 @pytest.mark.slow
 def test_the_api_server_is_away_for_longer_than_the_leader_may_be_silent(world: World, stack: ExitStack) -> None:
     leader, standby = pair(world, stack, SHORT)
     submitted = cases("away")
     submit(world, submitted)
 
-    with frozen_api_server(world):
+    with frozen(world):
         assert leader.await_end() == EXIT_STATUS
     assert "could not be renewed for 4 s: the API server gave no answer within 2 s" in leader.log.read_text()
 
@@ -139,7 +128,7 @@ def test_the_api_server_is_away_for_longer_than_the_leader_may_be_silent(world: 
 def test_the_api_server_is_away_for_less(world: World, stack: ExitStack) -> None:
     leader, _ = pair(world, stack, {**SHORT, "DURATION": "20", "RENEW_DEADLINE": "15"})
     submitted = cases("away for less")
-    with frozen_api_server(world):
+    with frozen(world):
         assert not leader.ends_within(6)
     submit(world, submitted)
     once(world, *submitted)
