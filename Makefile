@@ -29,6 +29,9 @@ test: install ## All tests but the slow ones (make faults) and the whole node (m
 faults: install ## Whatever can break, breaks: kills at random, connections, login nodes, sbatch, slurmctld, the API server
 	$(BIN)/python -m pytest tests/faults $(IN_PARALLEL)
 
+soak: install ## Random faults upon random submissions, and a judge: INJECTIONS=1000 (about an hour), SEED=... to repeat one
+	$(BIN)/python -m tests.faults.soak --injections $(or $(INJECTIONS),1000) $(if $(SEED),--seed $(SEED))
+
 e2e: install ## The chart on a whole Kubernetes node
 	$(BIN)/python -m pytest tests/e2e -m node
 
@@ -54,4 +57,4 @@ lock: install ## Resolve the dependencies anew
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate --output-file requirements/runtime.txt pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate --allow-unsafe --extra dev --output-file requirements/dev.txt pyproject.toml
 
-.PHONY: help install demo test faults e2e check bed run down generate lock
+.PHONY: help install demo test faults soak e2e check bed run down generate lock

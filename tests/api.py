@@ -14,7 +14,6 @@ from bed.processes import launch, wait_until
 
 Json = dict[str, Any]
 OURS = "/apis/slurmgate.dev/v1alpha1"
-_TIMEOUT_SECONDS = 30.0
 _POLL_SECONDS = 0.1
 
 
@@ -29,10 +28,17 @@ class Api:
     """The API server of a bed."""
 
     bed: Bed
+    timeout_seconds: float = 30.0
 
     def get(self, where: str) -> Json:
         """An object or a list: `kubectl get --raw`."""
         return self._ask("GET", where)
+
+    def create(self, manifest: Json) -> Json:
+        """`kubectl create`; the object as the API server keeps it."""
+        metadata = manifest["metadata"]
+        where = path(manifest["kind"], "", metadata.get("namespace")).rstrip("/")
+        return self._ask("POST", where, manifest)
 
     def apply(self, manifest: Json) -> None:
         """`kubectl apply --server-side --force-conflicts`."""
@@ -65,7 +71,7 @@ class Api:
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         request = Request(self._proxy + where, content, {"Content-Type": content_type}, method=method)
         try:
-            with urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
+            with urlopen(request, timeout=self.timeout_seconds) as answer:
                 found: Json = json.load(answer)
                 return found
         except HTTPError as error:

@@ -31,22 +31,40 @@ class Meeting(StrEnum):
     """They break in the handshake."""
 
 
+@dataclass(eq=False)
+class _Line:
+    """How all connections are at the moment."""
+
+    frozen: bool = False
+    bytes_per_second: int | None = None
+
+
 class _End(asyncio.Protocol):
     """One of the two sockets of a relayed connection."""
 
-    transport: asyncio.Transport
+    transport: asyncio.Transport | None = None
 
-    def __init__(self, said: Callable[[bytes | None], None]) -> None:
+    def __init__(self, said: Callable[[bytes | None], None], line: "_Line") -> None:
         self._said = said
+        self._line = line
+
+    @property
+    def open(self) -> asyncio.Transport | None:
+        """The socket, if anything can be said through it."""
+        return None if self.transport is None or self.transport.is_closing() else self.transport
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.mind()
 
     @override
     def data_received(self, data: bytes) -> None:
         self._said(data)
+        if (pace := self._line.bytes_per_second) and self.open:
+            self.open.pause_reading()
+            asyncio.get_running_loop().call_later(len(data) / pace, self.mind)
 
     @override
     def eof_received(self) -> bool:
@@ -57,13 +75,18 @@ class _End(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._said(None)
 
+    def mind(self) -> None:
+        """Read on, unless the line is frozen: then what comes waits in the kernel."""
+        if self.open and self._line.frozen:
+            self.open.pause_reading()
+        elif self.open:
+            self.open.resume_reading()
+
     def say(self, data: bytes | None) -> None:
-        if self.transport.is_closing():
-            return
-        if data is None:
-            self.transport.close()
-        else:
-            self.transport.write(data)
+        if self.open and data is None:
+            self.open.close()
+        elif self.open and data is not None:
+            self.open.write(data)
 
 
 @dataclass(eq=False)
@@ -131,6 +154,16 @@ class _Connection:
         if self.server:
             self.server.say(data)
 
+    def is_open(self) -> bool:
+        """Whether anything may still pass."""
+        return any(end and end.open for end in (self.client, self.server))
+
+    def mind(self) -> None:
+        """See how the line is now."""
+        for end in (self.client, self.server):
+            if end:
+                end.mind()
+
     def deliver(self) -> None:
         """What was kept back arrives after all."""
         for data in self.held:
@@ -138,37 +171,38 @@ class _Connection:
 
     def cut(self) -> None:
         """The client sees a reset; the server gets what is on the way, and then the end."""
-        if self.client and not self.client.transport.is_closing():
+        if self.client and (transport := self.client.open):
             linger = struct.pack("ii", 1, 0)
-            self.client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            self.client.transport.abort()
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            transport.abort()
         if self.server:
-            self.server.transport.close()
+            self.server.say(None)
 
 
 class Proxy:
     """Relays to one server, faithfully until told otherwise."""
 
-    def __init__(self, server: tuple[str, int]) -> None:
+    def __init__(self, server: tuple[str, int], *, port: int = 0) -> None:
         self._server = server
         self._scissors: _Scissors | None = None
         self._connections: list[_Connection] = []
         self._connecting: set[asyncio.Task[None]] = set()
+        self._line = _Line()
         self._meeting = Meeting.RELAYED
-        self._listener: asyncio.Server
+        self._listener: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self.port = 0
+        self.port = port
 
     @contextmanager
     def relaying(self) -> Iterator["Proxy"]:
-        """Listen on a free port."""
+        """Listen: on a free port, if none was given."""
         self._thread.start()
-        self._call(self._listen())
-        self.port = self._listener.sockets[0].getsockname()[1]
+        self.accept()
         try:
             yield self
         finally:
+            self.refuse()
             self._call(self._end())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
@@ -195,12 +229,37 @@ class Proxy:
 
     def meet(self, meeting: Meeting) -> None:
         """Cut all connections; new ones are met like this."""
-        if self._meeting is Meeting.REFUSED:
-            self._call(self._listen())
         self._meeting = meeting
         if meeting is Meeting.REFUSED:
-            self._loop.call_soon_threadsafe(self._listener.close)
+            self.refuse()
+        elif self._listener is None:
+            self.accept()
         self.cut()
+
+    def refuse(self) -> None:
+        """Let nobody connect. Connections that there are go on."""
+        if self._listener:
+            self._loop.call_soon_threadsafe(self._listener.close)
+            self._listener = None
+
+    def accept(self) -> None:
+        """Listen, on the same port as before."""
+        self._listener = self._call(self._loop.create_server(self._accept, "127.0.0.1", self.port))
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    def freeze(self) -> None:
+        """Let nothing pass on any connection, nor on new ones; until `thaw` it waits on both sides."""
+        self._line.frozen = True
+        self._each(_Connection.mind)
+
+    def thaw(self) -> None:
+        """What waited passes."""
+        self._line.frozen = False
+        self._each(_Connection.mind)
+
+    def throttle(self, bytes_per_second: int | None) -> None:
+        """Let no more pass, on each connection and either way; None: as much as comes."""
+        self._line.bytes_per_second = bytes_per_second
 
     def hold(self) -> None:
         """Let the next command on each connection pass, but not what it is to read."""
@@ -232,23 +291,25 @@ class Proxy:
     def _accept(self) -> asyncio.Protocol:
         scissors = _Scissors(HANDSHAKE_BYTES) if self._meeting is Meeting.RESET else self._scissors
         connection = _Connection(scissors, stalled=self._meeting is Meeting.STALLED)
-        self._connections.append(connection)
-        connection.client = _End(connection.from_client)
+        self._connections = [*filter(_Connection.is_open, self._connections), connection]
+        connection.client = _End(connection.from_client, self._line)
         task = self._loop.create_task(self._connect(connection))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         return connection.client
 
     async def _connect(self, connection: _Connection) -> None:
-        _, connection.server = await self._loop.create_connection(lambda: _End(connection.from_server), *self._server)
+        try:
+            _, connection.server = await self._loop.create_connection(
+                lambda: _End(connection.from_server, self._line), *self._server
+            )
+        except OSError:  # nobody listens there: the client is not let in either
+            connection.cut()
+            return
         for data in connection.early:
             connection.from_client(data)
 
-    async def _listen(self) -> None:
-        self._listener = await self._loop.create_server(self._accept, "127.0.0.1", self.port)
-
     async def _end(self) -> None:
-        self._listener.close()
         for connection in self._connections:
             connection.cut()
         await asyncio.sleep(0.1)

@@ -37,6 +37,8 @@ class Health:
     facts: ClusterFacts | None = None
     accounting: Unavailable | None = None
     """Set while sacct does not answer."""
+    strays: str | None = None
+    """Which jobs have no submission any more, in words; empty if none has, None if nobody has looked yet."""
     troubles: tuple[str, ...] = ()
     """Why the login nodes that are not used now are not, in words. The cluster may be reached over another one."""
 
@@ -56,6 +58,9 @@ def cluster_conditions(health: Health) -> list[Wanted]:
     """All conditions of a SlurmCluster as (type, value, reason, message); `Ready` sums them up."""
     conditions = [_mapping(health.mapping), *_connection(health), *_slurm(health)]
     bad = [each for each in conditions if each[1] is not True and each[0] != "AccountingAvailable"]
+    if health.strays is not None:
+        reason = Reason.STRAY_JOBS if health.strays else Reason.AVAILABLE
+        conditions.append(("NoStrayJobs", not health.strays, reason, health.strays))
     if health.configuration:
         bad = [("Ready", False, Reason.UNREADABLE, health.configuration)]
     # a mapping with some bad entries still serves the others, and must not hide what does not

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     PREPARING = "Preparing", "The submission is being checked and prepared."
     ACCEPTED = "Accepted", "The submission is valid and its owner is a known user of the cluster."
     SUBMITTING = "Submitting", "The files are being placed on the cluster and sbatch is being run."
+    ADOPTING = "Adopting", "The job that the annotation slurmgate.dev/adopt names is being looked for."
     SUBMITTED = "Submitted", "Slurm has the job."
     SUBMISSION_UNKNOWN = (
         "SubmissionUnknown",
@@ -91,3 +92,4 @@ class Reason(StrEnum):
     PROBLEMS_FOUND = "ProblemsFound", "Some entries of the user mapping are not usable; the others are."
     VERSION_TOO_OLD = "VersionTooOld", "This version of Slurm is older than 22.05."
     NO_ACCOUNTING = "NoAccounting", "The cluster keeps no accounting."
+    STRAY_JOBS = "StrayJobs", "Slurm has jobs of ours whose JobSubmission is gone; spec.strayJobs says what becomes of them."

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -13,6 +13,7 @@ from slurmgate.core.lifecycle import Decision
 from slurmgate.core.outcomes import Unavailable
 from slurmgate.core.record import Record, Stage
 from slurmgate.engine.site import Site
+from slurmgate.slurm.gateway import Workplace
 
 _IDLE_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -71,11 +72,18 @@ class Tracker:
             return
         lost_after = timedelta(seconds=site.spec.limits.lost_after_seconds)
         if not site.keeps_accounting:
-            self._tell(unread, partial(lifecycle.without_accounting, lost_after=lost_after))
+            await self._read_exits(site, unread, lost_after)
             return
         answer = await site.gateway.account(asker, _ids(unread))
         site.note(asker, answer)
         self._tell(unread, partial(lifecycle.accounting_seen, seen=answer, lost_after=lost_after))
+
+    async def _read_exits(self, site: Site, unread: Sequence[Record], lost_after: timedelta) -> None:
+        """What batch scripts left is read by whoever ran them."""
+        for user in sorted({record.user for record in unread}):
+            records = [record for record in unread if record.user == user]
+            answer = await site.gateway.exits(user, [_workplace(record) for record in records])
+            self._tell(records, partial(lifecycle.without_accounting, exits=answer, lost_after=lost_after))
 
     def _tell(self, records: Iterable[Record], decide: Callable[..., Decision]) -> None:
         for record in records:
@@ -83,6 +91,10 @@ class Tracker:
                 self._change(record.token, Stage.KNOWN, lambda current: decide(current, now=self._clock()))
             except Exception:  # noqa: BLE001 - one job that trips over a mistake of ours must not hide all others
                 _log.exception("What Slurm says of %s/%s could not be used", record.namespace, record.name)
+
+
+def _workplace(record: Record) -> Workplace:
+    return Workplace(record.job_id or "", record.job_token, record.status.working_directory or "")
 
 
 def _ids(records: Iterable[Record]) -> list[str]:

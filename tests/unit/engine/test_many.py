@@ -28,7 +28,7 @@ OWNERS = [f"user{number}@nintendo.example" for number in range(2 * STEPPERS)]
 
 
 async def test_many_are_worked_on_at_once_but_not_more_than_there_are_steppers(world: World) -> None:
-    world.site.users |= {owner: owner.partition("@")[0] for owner in OWNERS}
+    world.site.users_by_owner |= {owner: owner.partition("@")[0] for owner in OWNERS}
     world.gates.close("stage")
     for number, owner in enumerate(OWNERS):
         world.api.create(another(number, owner=owner))

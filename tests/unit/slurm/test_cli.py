@@ -86,7 +86,7 @@ async def test_tidying_leaves_the_marker_and_the_persons_files(login: LoginNode)
     for _ in range(2):
         assert await login.gateway.tidy("kirby", TOKEN, "~/x") is None
     state = login.home / "x/.slurmgate" / TOKEN
-    assert [path.name for path in state.iterdir()] == ["attempt.1"]
+    assert {path.name for path in state.iterdir()} == {"attempt.1", "origin"}
     assert (login.home / "x/job.sh").exists()
     assert isinstance(await login.gateway.submit("kirby", TOKEN, str(login.home / "x")), NotNow | Uncertain)
     assert login.runs("sbatch") == 1
@@ -152,7 +152,7 @@ async def test_controls(login: LoginNode, words: str, status: int, outcome: obje
 
 
 async def test_many_jobs_are_cancelled_at_once(login: LoginNode) -> None:
-    assert await login.gateway.cancel("kirby", ["7", "8"]) is None
+    assert await login.gateway.cancel("kirby", ["7", "8"]) == {}
     assert login.argv("scancel") == ["7", "8"]
 
 
@@ -192,7 +192,7 @@ async def test_what_did_not_run_was_not_done(cause: Cause) -> None:
     assert await gateway.stage("kirby", package("~")) == NotNow(reason, "words")
     assert await gateway.submit("kirby", TOKEN, "/x") == NotNow(reason, "words")
     assert await gateway.read_script("kirby", "/x") == NotNow(reason, "words")
-    assert await gateway.cancel("kirby", ["7"]) == NotNow(reason, "words")
+    assert await gateway.cancel("kirby", ["7"]) == {"7": NotNow(reason, "words")}
     assert await gateway.tidy("kirby", TOKEN, "/x") == NotNow(reason, "words")
     assert await gateway.observe("kirby", None) == Unavailable(reason, "words")
     assert await gateway.account("kirby", ["7"]) == Unavailable(reason, "words")
@@ -221,7 +221,7 @@ async def test_what_nobody_knows_stays_unknown(outcome: Outcome, words: str, bla
     assert isinstance(staged, NotNow)
     assert staged.reason is (blame or Reason.COMMAND_FAILED)
     assert isinstance(await gateway.find("kirby", TOKEN, "/x"), Uncertain)
-    assert isinstance(await gateway.cancel("kirby", ["7"]), NotNow | Refused)
+    assert isinstance((await gateway.cancel("kirby", ["7"]))["7"], NotNow | Refused)
     submitted = await gateway.submit("kirby", TOKEN, "/x")
     assert isinstance(submitted, Uncertain)
     seen = await gateway.observe("kirby", None)

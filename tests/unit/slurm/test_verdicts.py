@@ -18,6 +18,19 @@ def test_a_limit_on_what_may_be_queued_is_waited_for(words: str) -> None:
     assert verdicts.later(words) is Reason.QUEUED_LIMIT
 
 
+FILE_SYSTEMS = [
+    "mkdir: cannot create directory '/home/kirby/slurmgate': Read-only file system",
+    "mkdir: cannot create directory '/home/kirby/slurmgate': Disk quota exceeded",
+    "tar: script: Cannot write: No space left on device",
+    "mkdir: cannot create directory '/home/kirby/slurmgate': Stale file handle",
+]
+
+
+@pytest.mark.parametrize("words", FILE_SYSTEMS)
+def test_a_file_system_that_cannot_be_written_for_a_while_is_waited_for(words: str) -> None:
+    assert verdicts.later(words) is Reason.COMMAND_FAILED
+
+
 @pytest.mark.parametrize("words", ["MaxSubmitted by Grp", "A" * 200_000 + "SubmitB", "Grp" * 70_000 + "Submit" * 30_000])
 def test_words_of_any_length_are_read_in_no_time(words: str) -> None:
     verdicts.refusal(words, reason=Reason.SUBMIT_REJECTED)

@@ -1,0 +1,170 @@
+"""The course of a soak: faults upon submissions, then calm, then judgement."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from tests.faults.doomed import Fate
+from tests.faults.soak.evidence import Evidence, gather
+from tests.faults.soak.faults.table import FAULTS, Fault
+from tests.faults.soak.ground import CLUSTERS, Ground, laid_out
+from tests.faults.soak.history import INJECTION, History
+from tests.faults.soak.judge import Wrong, judge
+from tests.faults.soak.load import Errand, Load
+from tests.faults.soak.plan import Injection, Round, rounds
+
+ACCOUNTING_SECONDS = 60.0
+_SET_RIGHT = """
+for node in $(sinfo --noheader --Node --states=down,drain,fail --format=%N | sort -u); do
+    scontrol update "nodename=$node" state=resume
+done
+for job in $(squeue --noheader --states=pending --format=%A:%r | sed -n 's/:.*\\(Held\\|held\\).*//p' | sort -u); do
+    scontrol release "$job"
+done
+for job in $(squeue --noheader --states=suspended --format=%A); do scontrol resume "$job"; done
+true
+"""
+"""What an admin does when all is over: nodes are used again, and no job is held (by then no user wants any held)."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How hard a soak is."""
+
+    every_seconds: float = 0.8
+    """Between two new submissions."""
+    most: int = 50
+    """Submissions in flight."""
+    longest_seconds: float = 25.0
+    """That a job runs by itself."""
+    usual_seconds: float = 5.0
+    """That a fault lasts at most, as a rule."""
+    most_seconds: float = 10.0
+    """That any fault lasts."""
+    calm_seconds: float = 600.0
+    """For everything to settle when the faults are over."""
+    fate: Fate = field(default_factory=Fate)
+    table: Sequence[Fault] = FAULTS
+
+
+BRIEF = Terms(
+    every_seconds=0.4,
+    most=40,
+    longest_seconds=4.0,
+    usual_seconds=0.8,
+    most_seconds=4.0,
+    calm_seconds=120.0,
+    fate=Fate(hasty=True),
+)
+"""For make test: all is shorter, and the operator waits less."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A submission with which something is wrong."""
+
+    errand: Errand
+    wrongs: tuple[Wrong, ...]
+    life: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a soak."""
+
+    seed: int
+    seconds: float
+    injections: int
+    submissions: int
+    failures: tuple[Failure, ...]
+    history: History
+    log: tuple[str, ...]
+    """The operator's."""
+    evidence: Evidence
+
+
+def soak(name: str, *, seed: int, injections: int, terms: Terms, tell: Callable[[str], None] = lambda _: None) -> Result:
+    """Have one, on a bed of this name that is made for it."""
+    began, history = time.monotonic(), History()
+    with laid_out(name, terms.fate, history) as ground:
+        load = Load(
+            ground.api, history, seed, CLUSTERS, terms.every_seconds, most=terms.most, longest_seconds=terms.longest_seconds
+        )
+        load.start()
+        try:
+            done = 0
+            for round_ in rounds(seed, injections, terms.table, terms.usual_seconds, terms.most_seconds):
+                _inject(ground, history, round_)
+                done += len(round_)
+                if load.failure:
+                    break
+                tell(f"{done} of {injections} injections, {len(load.errands)} submissions, {load.in_flight} in flight")
+        finally:
+            load.stop()
+        tell("calm")
+        _calm(ground, load, terms.calm_seconds)
+        evidence = _evidence(ground)
+        load.settled()
+        log = ground.bed.description.folder / "operator.log"
+        return Result(
+            seed,
+            time.monotonic() - began,
+            injections,
+            len(load.errands),
+            tuple(_failures(load, evidence)),
+            history,
+            tuple(log.read_text().splitlines()),
+            evidence,
+        )
+
+
+def _inject(ground: Ground, history: History, round_: Round) -> None:
+    """All faults of a round, each in its own time."""
+    errors: list[BaseException] = []
+
+    def inject(injection: Injection) -> None:
+        time.sleep(injection.after)
+        try:
+            chance = Random(injection.seed)
+            with history.lasting(INJECTION, injection.fault.name), injection.fault.inject(ground, chance):
+                time.sleep(injection.seconds)
+        except BaseException as error:  # noqa: BLE001 - raised below
+            error.add_note(f"while injecting {injection.fault.name}")
+            errors.append(error)
+
+    threads = [threading.Thread(target=inject, args=(each,), name=each.fault.name) for each in round_]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def _calm(ground: Ground, load: Load, seconds: float) -> None:
+    """Return when all is settled, or when it never will be."""
+    deadline = time.monotonic() + seconds
+    while not load.settled() and time.monotonic() < deadline:
+        ground.slurm.inside(["bash", "-c", _SET_RIGHT])
+        time.sleep(2)
+
+
+def _evidence(ground: Ground) -> Evidence:
+    deadline = time.monotonic() + ACCOUNTING_SECONDS
+    while not (evidence := gather(ground)).complete and time.monotonic() < deadline:
+        time.sleep(2)
+    return evidence
+
+
+def _failures(load: Load, evidence: Evidence) -> list[Failure]:
+    return [
+        Failure(errand, wrongs, (began, ended))
+        for errand, began, ended in load.lives()
+        if (
+            wrongs := judge(
+                errand.case, load.told.get(errand.uid), evidence.tasks.get(errand.uid, []), evidence.runs.get(errand.label, [])
+            )
+        )
+    ]

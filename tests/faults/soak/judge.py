@@ -1,0 +1,167 @@
+"""The judge: what Slurm's accounting and the jobs' own files say, against what the API says. Pure.
+
+The truth is Slurm's: a submission's jobs are those that carry its token, whatever the operator believes.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+ENDED = {"Done", "Aborted", "Cancelled", "Rejected"}
+_DONE = {"COMPLETED"}
+_CANCELLED = {"CANCELLED"}
+_ABORTED = {"FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "PREEMPTED", "DEADLINE", "REVOKED"}
+
+
+class Verdict(StrEnum):
+    """What can be wrong."""
+
+    LOST = "lost"
+    TWICE = "submitted twice"
+    WRONG_PHASE = "wrong terminal phase"
+    NEVER_SETTLED = "never settled"
+    LEFT_RUNNING = "running after delete"
+    WRONG_USER = "another user's identity"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What was asked for."""
+
+    uid: str
+    name: str
+    user: str
+    refused: bool = False
+    """sbatch must refuse it."""
+    cancelled: bool = False
+    """It was cancelled at some time."""
+    deleted: bool = False
+    orphan: bool = False
+    """Deleting it leaves its job alone."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the API says at the end."""
+
+    phase: str | None = None
+    job_id: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """The last record of a job, or of one task of an array, in Slurm's accounting."""
+
+    job_id: str
+    """Without the index."""
+    user: str
+    state: str
+    """Slurm's word alone."""
+    index: str = ""
+    queued: bool = False
+    """Whether squeue has it alive."""
+
+    @property
+    def over(self) -> bool:
+        """Whether accounting knows its end."""
+        return self.state in _DONE | _CANCELLED | _ABORTED
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a job wrote down when it began."""
+
+    job_id: str
+    user: str
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """Something is wrong with a submission."""
+
+    verdict: Verdict
+    words: str
+
+
+def judge(case: Case, told: Told | None, tasks: Collection[Task], runs: Collection[Run]) -> tuple[Wrong, ...]:
+    """Everything that is wrong with one submission. `told`: None if the object is gone."""
+    return tuple(Wrong(verdict, words) for verdict, words in _wrongs(case, told, tasks, runs) if words)
+
+
+def _wrongs(
+    case: Case, told: Told | None, tasks: Collection[Task], runs: Collection[Run]
+) -> Iterable[tuple[Verdict, str | None]]:
+    forgotten = {job for job in _ids(tasks) if any(map(_forgotten, _of(tasks, job)))}
+    jobs = (_ids(tasks) | {run.job_id for run in runs}) - forgotten
+    yield Verdict.WRONG_USER, _strangers(case, tasks, runs)
+    yield Verdict.TWICE, f"jobs {', '.join(sorted(jobs))}" if len(jobs) > 1 else None
+    yield Verdict.LEFT_RUNNING, _left_running(case, told, tasks)
+    yield Verdict.NEVER_SETTLED, _unsettled(case, told)
+    yield Verdict.LOST, "there is no job" if not jobs and _must_run(case) and not _known_lost(told) else None
+    if told and told.phase in ENDED and len(jobs) <= 1:
+        yield Verdict.WRONG_PHASE, _wrong_phase(case, told, [task for task in tasks if task.job_id in jobs])
+
+
+def _ids(tasks: Iterable[Task]) -> set[str]:
+    return {task.job_id for task in tasks}
+
+
+def _of(tasks: Iterable[Task], job_id: str) -> list[Task]:
+    return [task for task in tasks if task.job_id == job_id]
+
+
+def _forgotten(task: Task) -> bool:
+    """Slurm itself lost it: slurmctld was killed before it had saved that there is such a job."""
+    return not task.over and not task.queued
+
+
+def _strangers(case: Case, tasks: Iterable[Task], runs: Iterable[Run]) -> str | None:
+    users = {task.user for task in tasks} | {run.user for run in runs}
+    users -= {case.user}
+    return f"ran as {', '.join(sorted(users))} instead of {case.user}" if users else None
+
+
+def _left_running(case: Case, told: Told | None, tasks: Iterable[Task]) -> str | None:
+    alive = sorted({task.job_id for task in tasks if task.queued})
+    wanted = not case.deleted or case.orphan
+    return f"job {', '.join(alive)} lives" if alive and told is None and not wanted else None
+
+
+def _unsettled(case: Case, told: Told | None) -> str | None:
+    if told is None:
+        return None
+    if case.deleted:
+        return f"is deleted and still there: {told}"
+    return None if told.phase in ENDED or told.reason == "Lost" else f"still {told}"
+
+
+def _must_run(case: Case) -> bool:
+    return not (case.refused or case.cancelled or case.deleted)
+
+
+def _known_lost(told: Told | None) -> bool:
+    """It had a job, of which Slurm knows nothing any more, and says so."""
+    return told is not None and told.job_id is not None and told.reason == "Lost"
+
+
+def _wrong_phase(case: Case, told: Told, tasks: list[Task]) -> str | None:
+    if tasks:
+        right = _phase(tasks)
+        if {told.job_id} != _ids(tasks):
+            return f"told {told}, but its job is {', '.join(_ids(tasks))}"
+    elif told.job_id:
+        return f"told {told}, but there is no such job"
+    else:
+        right = "Cancelled" if told.phase != "Rejected" and case.cancelled else "Rejected"
+        if right == "Rejected" and not case.refused:
+            return None if _must_run(case) else f"told {told} of what was to be cancelled"  # the first is lost, see there
+    return None if told.phase == right else f"told {told}, right is {right}: {[task.state for task in tasks]}"
+
+
+def _phase(tasks: list[Task]) -> str:
+    """The worst end of any task."""
+    states = {task.state for task in tasks}
+    if states & _ABORTED:
+        return "Aborted"
+    return "Cancelled" if states & _CANCELLED else "Done"
