@@ -22,7 +22,8 @@ DONE = Ran(0, b"x", b"")
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "LOGIN_NODE", Pace(first=PAUSE, longest=PAUSE, factor=1))
-    monkeypatch.setattr(pool, "USER", Pace(first=4 * PAUSE, longest=4 * PAUSE, factor=1))
+    for pace in ("REFUSED", "STUCK"):
+        monkeypatch.setattr(pool, pace, Pace(first=4 * PAUSE, longest=4 * PAUSE, factor=1))
 
 
 @dataclass
