@@ -102,7 +102,7 @@ kubectl wait --for=condition=Complete jsub/NAME & kubectl wait --for=condition=F
 | condition | is `True` when |
 |---|---|
 | `MappingValid` | the user mapping could be read and has no bad entries. Keys are not looked at until they are used |
-| `Reachable` | a login node answers |
+| `Reachable` | a login node answers; the message names those that are not used now, and why |
 | `HostKeyVerified` | with a host key that the SlurmCluster lists |
 | `Authenticated` | somebody could log in |
 | `ControllerUp` | slurmctld answers |

@@ -210,8 +210,8 @@ class Proxy:
 
     @property
     def sent(self) -> int:
-        """The bytes that came from the client on the latest connection."""
-        return self._connections[-1].sent
+        """The bytes that came from the client on one connection, at most."""
+        return max(connection.sent for connection in self._connections)
 
     @property
     def cut_on_the_way(self) -> bool:

@@ -44,7 +44,7 @@ def tmpfs(options: str) -> str:
 FULL = '{ dd if=/dev/zero of="$home/filler" bs=4k 2>/dev/null || true; }'
 EMPTY = 'rm "$home/filler"'
 UMOUNT = 'umount --lazy "$home"'
-BASHRC = '[ -e "$home/.bashrc.before" ] || cp "$home/.bashrc" "$home/.bashrc.before"; cat >"$home/.bashrc"'
+BASHRC = '[ -e "$home/.bashrc.before" ] || cp -p "$home/.bashrc" "$home/.bashrc.before"; cat >"$home/.bashrc"'
 RESTORE = 'mv "$home/.bashrc.before" "$home/.bashrc"'
 
 

@@ -391,6 +391,38 @@ async def test_a_stalled_server_keeps_nobody_beyond_the_deadline(runner: Runner,
     assert await runner.run("ada", ["true"], deadline=20) == Ran(0, b"", b"")
 
 
+async def test_a_stalled_connection_is_noticed_and_replaced_and_its_command_is_unknown(make: Make, sshd: Sshd) -> None:
+    runner = make(replace(sshd.endpoint(), keepalive=0.3))
+    running = asyncio.create_task(runner.run("ada", ["sleep", "67"], deadline=30))
+    await appeared(sshd, "sleep", "67")
+    stalled = sshd.of_connections()
+    for pid in stalled:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        outcome = await running
+        assert isinstance(outcome, Unknown)
+        assert not outcome.connected
+        assert await runner.run("ada", ["true"], deadline=20) == Ran(0, b"", b"")
+    finally:
+        for pid in [*stalled, *sshd.running("sleep", "67")]:
+            os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_user_whose_keys_are_away_is_left_alone_and_others_are_served(make: Make, sshd: Sshd) -> None:
+    runner = make(sshd.endpoint())
+    authorized = sshd.home / "keys" / "ada"
+    authorized.rename(authorized.with_name("away"))
+    try:
+        outcomes = [await runner.run("ada", ["true"], deadline=20) for _ in range(5)]
+        assert {outcome.cause for outcome in outcomes if isinstance(outcome, DidNotRun)} == {Cause.AUTHENTICATION_FAILED}
+        assert await runner.run("dash", ["true"], deadline=20) == Ran(0, b"", b"")
+    finally:
+        authorized.with_name("away").rename(authorized)
+    assert isinstance(await runner.run("ada", ["true"], deadline=20), DidNotRun)
+    await runner.forget("ada")
+    assert await runner.run("ada", ["true"], deadline=20) == Ran(0, b"", b"")
+
+
 async def test_cancelling_loses_no_session(make: Make, sshd: Sshd) -> None:
     runner = make(replace(sshd.endpoint(), connections_per_user=1))
     for delay in (0, 0.01, 0.05, 0.2, 0.5):

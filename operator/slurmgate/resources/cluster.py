@@ -52,7 +52,7 @@ class Ssh(Model):
     hosts: tuple[LoginNode, ...] = Field(
         min_length=1,
         max_length=8,
-        description="Login nodes, tried in this order.",
+        description="Login nodes that see the same files. A new connection goes to the first one that can be reached.",
         json_schema_extra=keyed_list("host", "port"),
     )
     known_hosts: KnownHosts = Field(

@@ -31,8 +31,11 @@ class Pace:
 
 
 LOGIN_NODE: Final = Pace(first=1, longest=30, factor=2)
-USER: Final = Pace(first=15, longest=300, factor=4)
-"""At most four refusals in ten minutes: at the fifth fail2ban's default shuts out our address, and with it everybody."""
+STUCK: Final = Pace(first=2, longest=300, factor=4)
+"""For a log-in that was cut or hung: perhaps the network did it once, perhaps the user's home is away for the day."""
+REFUSED: Final = Pace(first=15, longest=300, factor=4)
+"""For a key that was refused. At most four times in ten minutes: at the fifth fail2ban, by default, shuts out our address, and
+with it everybody."""
 
 
 class State(StrEnum):

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol
 
-from slurmgate.ssh.breaker import LOGIN_NODE, USER, Breaker
+from slurmgate.ssh.breaker import LOGIN_NODE, REFUSED, STUCK, Breaker
 from slurmgate.ssh.connection import Connection, State
 from slurmgate.ssh.credentials import KeySource, KeyUnavailable, PrivateKey
 from slurmgate.ssh.endpoint import Endpoint, Host
@@ -165,7 +166,7 @@ class Lane:
         self._connections: list[Connection] = []
         self._connecting: set[asyncio.Task[DidNotRun | None]] = set()
         self._waiting: list[asyncio.Future[Opened]] = []
-        self._access = Breaker(USER)
+        self._access = Breaker(STUCK)
         self._shown: PrivateKey | None = None
 
     @property
@@ -181,7 +182,7 @@ class Lane:
     def refusal(self, key: PrivateKey) -> DidNotRun | None:
         """Why the user should not log in now; None if he may, for which this key is then used."""
         if key != self._shown:
-            self._shown, self._access = key, Breaker(USER)
+            self._shown, self._access = key, Breaker(STUCK)
         return self._access.refusal(_now())
 
     def learn(self, opened: Opened) -> Opened:
@@ -189,7 +190,8 @@ class Lane:
         if isinstance(opened, Connection):
             self._access = self._access.reached()
         elif opened.cause.of_the_user:
-            self._access = self._access.failed(opened, _now(), _chance())
+            pace = REFUSED if opened.cause is Cause.AUTHENTICATION_FAILED else STUCK
+            self._access = replace(self._access, pace=pace).failed(opened, _now(), _chance())
         return opened
 
     async def take(self) -> Opened:
@@ -206,7 +208,7 @@ class Lane:
 
     def renew(self) -> None:
         """Use no connection made until now for anything new."""
-        self._access = Breaker(USER)
+        self._access = Breaker(STUCK)
         for connection in tuple(self._connections):
             connection.drain()
         for task in self._connecting:

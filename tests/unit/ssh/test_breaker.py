@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurmgate.ssh.breaker import LOGIN_NODE, SEVERAL, USER, Breaker, Pace, State
+from slurmgate.ssh.breaker import LOGIN_NODE, REFUSED, SEVERAL, STUCK, Breaker, Pace, State
 from slurmgate.ssh.outcome import Cause, DidNotRun
 
 PACE = Pace(first=1, longest=8, factor=2)
@@ -73,7 +73,7 @@ def test_several_in_a_row_do() -> None:
     assert hang(*users).state(0) is State.OPEN
 
 
-@pytest.mark.parametrize(("pace", "most"), [(LOGIN_NODE, 30 * 1.25), (USER, 300 * 1.25)])
+@pytest.mark.parametrize(("pace", "most"), [(LOGIN_NODE, 30 * 1.25), (STUCK, 300 * 1.25), (REFUSED, 300 * 1.25)])
 def test_pauses_grow_and_stay_bounded(pace: Pace, most: float) -> None:
     pauses = [pace.pause(failures, 0) for failures in range(1, 2000)]
     assert pauses == sorted(pauses)
@@ -81,7 +81,7 @@ def test_pauses_grow_and_stay_bounded(pace: Pace, most: float) -> None:
 
 
 def test_a_user_is_never_refused_five_times_in_ten_minutes() -> None:
-    breaker, now = Breaker(USER), 0.0
+    breaker, now = Breaker(REFUSED), 0.0
     refused: list[float] = []
     while len(refused) < 30:
         breaker = breaker.failed(DOWN, now, chance=0)
