@@ -53,6 +53,7 @@ CUT_OFF = 128
 OUT_OF_MEMORY = "OUT_OF_MEMORY"
 Key = tuple[str, str | None]
 """Job id and index."""
+Identity = tuple[str | None, str | datetime | None]
 
 _ID = re.compile(r"([0-9]{1,10})(?:_\[?([0-9]{1,7}|[0-9]{1,7}[,:-][0-9,:-]*)(?:%[0-9]+)?\]?|(\+[0-9]{1,7}))?")
 _EXIT = re.compile(
@@ -107,9 +108,11 @@ def queue(lines: Iterable[str], *, mark: str, users: Collection[str] | None = No
 def account(lines: Iterable[str], *, mark: str) -> Rows:
     """Rows of `sacct --parsable2 --duplicates --delimiter=mark --format=ACCOUNT_FORMAT`, jobs and their steps.
 
-    A requeued job has several records: the last one counts, and tells how many there were before it.
+    A requeued job has several records: the last one counts, and tells how many there were before it. Another job that was given
+    the same id, because slurmctld began to count anew, has records of its own.
     """
-    tasks: dict[Key, Task] = {}
+    tasks: dict[tuple[Key, Identity], Task] = {}
+    latest: dict[Key, tuple[Key, Identity]] = {}
     wrapped: set[Key] = set()
     skipped = 0
     for line in lines:
@@ -124,18 +127,23 @@ def account(lines: Iterable[str], *, mark: str) -> Rows:
         if not step and _state(row["State"]) not in _NOT_ENDED and time(row["End"]) is None:
             continue  # slurmdbd knows the state already, but not yet exit code, end, or even that it is a task of an array
         if not step:
-            tasks[key] = _restarted(tasks.get(key), _account_row(key, row))
+            task = _account_row(key, row)
+            latest[key] = key, _identity(task)
+            tasks[latest[key]] = _restarted(tasks.get(latest[key]), task)
             if row["SubmitLine"].endswith("/batch"):
                 wrapped.add(key)
-        elif key in tasks:
-            tasks[key] = _with_step(tasks[key], row, is_script=step == "0" and key in wrapped)
+        elif key in latest:
+            tasks[latest[key]] = _with_step(tasks[latest[key]], row, is_script=step == "0" and key in wrapped)
     return Rows(_by_job(tasks.values()), skipped)
 
 
+def _identity(task: Task) -> Identity:
+    """What two records must share to be of one job; one without a token may be anybody's who submitted just then."""
+    return task.user, task.token or task.submit_time
+
+
 def _restarted(before: Task | None, task: Task) -> Task:
-    """A record of the same job run again counts as a restart; one of an older job with the same id gives way."""
-    same = before is not None and (before.token, before.user) == (task.token, task.user)
-    return replace(task, restarts=(before.restarts or 0) + 1) if before is not None and same else task
+    return task if before is None else replace(task, restarts=(before.restarts or 0) + 1)
 
 
 def _with_step(task: Task, row: dict[str, str], *, is_script: bool) -> Task:

@@ -215,9 +215,26 @@ def test_a_requeued_job_has_its_last_record() -> None:
     assert (task.state, task.restarts, task.submit_time, task.max_rss_bytes) == ("COMPLETED", 2, ENDED, 102400)
 
 
-def test_an_older_job_with_the_same_id_is_no_restart() -> None:
-    (task,) = account(row(SubmitLine=f"sbatch --comment=slurmgate:{OTHER_TOKEN}", state="FAILED"), row())
-    assert (task.token, task.state, task.restarts) == (TOKEN, "COMPLETED", 0)
+OTHERS = {
+    "that carries another token": {"SubmitLine": f"sbatch --comment=slurmgate:{OTHER_TOKEN}"},
+    "that carries none": {"SubmitLine": "sbatch --wrap=true", "Submit": "1795314953"},
+}
+
+
+@pytest.mark.parametrize("marks", OTHERS.values(), ids=OTHERS.keys())
+@pytest.mark.parametrize("first", [True, False], ids=["before ours", "after ours"])
+def test_another_job_with_the_same_id_has_a_record_of_its_own(marks: dict[str, str], first: bool) -> None:
+    other = [row(state="FAILED", **marks), step("57.batch", MaxRSS="900M")]
+    mine = [row(), step("57.batch", MaxRSS="100K")]
+    tasks = {task.token: task for task in account(*(other + mine if first else mine + other))}
+    assert len(tasks) == 2
+    assert (tasks[TOKEN].state, tasks[TOKEN].restarts, tasks[TOKEN].max_rss_bytes) == ("COMPLETED", 0, 102400)
+
+
+def test_two_that_carry_no_token_are_told_apart_by_when_they_were_submitted() -> None:
+    """slurmdbd may have lost the submit line of a job that a slurmctld without memory has given up."""
+    tasks = account(row(state="CANCELLED", SubmitLine=""), row(state="FAILED", SubmitLine="", Submit="1795314999"))
+    assert [(task.state, task.restarts) for task in tasks] == [("CANCELLED", 0), ("FAILED", 0)]
 
 
 def test_the_token_is_found_in_the_comment_as_well() -> None:
