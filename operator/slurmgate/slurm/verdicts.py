@@ -35,7 +35,7 @@ _LATER = (
         Reason.COMMAND_FAILED,
         re.compile(
             r"No space left|quota|Read-only file system|Stale file handle|Input/output error|Cannot allocate memory|fork: |"
-            r"did not arrive whole|unexpected end|Unexpected EOF|partition not available|"
+            r"home directory not available|did not arrive whole|unexpected end|Unexpected EOF|partition not available|"
             r"Transport endpoint|not responding|\bexec: |sbatch: (not found|No such file|cannot execute|Permission denied)",
             re.IGNORECASE,
         ),
