@@ -134,8 +134,10 @@ def _lay_out(bed: Bed, fate: Fate, history: History, stack: ExitStack) -> Ground
     )
     keys = bed.description.folder / "new-keys"
     keys.mkdir()
+    traps = bed.description.folder / "traps"
+    traps.mkdir()
     bed.slurm.inside(["bash", "-c", _HOMES, "bash", *kinds.USERS])
-    keeper = stack.enter_context(Keeper(Nursery(installation), fate, history).keeping())
+    keeper = stack.enter_context(Keeper(Nursery(installation), fate, history, traps).keeping())
     bed.kubectl("wait", "slurmcluster", *CLUSTERS, "--for=condition=Ready", "--timeout=60s", timeout=90)
     daemons = {name: Daemon(bed.description.folder, name) for name in ("kube-apiserver", "etcd")}
     return Ground(bed, api, keeper, ssh, way_to_api, daemons, keys, host_key)
