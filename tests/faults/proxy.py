@@ -216,9 +216,13 @@ class Proxy:
 
     def refuse(self) -> None:
         """Let nobody connect. Connections that there are go on."""
-        if self._listener:
-            self._loop.call_soon_threadsafe(self._listener.close)
-            self._listener = None
+        listener, self._listener = self._listener, None
+
+        async def closing() -> None:
+            if listener:
+                listener.close()
+
+        self._call(closing())
 
     def accept(self) -> None:
         """Listen, on the same port as before."""
