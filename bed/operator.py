@@ -13,7 +13,7 @@ import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,10 +44,17 @@ class Installation:
     bed: Bed
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
+    log_name: str = "operator.log"
+
+    def replica(self, number: int, **environment: str) -> "Installation":
+        """The same for another Pod of the Deployment, with a name and a port of its own; `environment` replaces some of it."""
+        port = reserve(self.bed.description.folder, f"operator-{number}", 1)[0]
+        own = {"SLURMGATE_POD_NAME": f"{RELEASE}-{number}", "SLURMGATE_HTTP_PORT": str(port)}
+        return replace(self, environment={**self.environment, **own, **environment}, log_name=f"operator-{number}.log")
 
     def start(self, *, command: Sequence[str] = (sys.executable, "-m", "slurmgate")) -> "Operator":
-        """Start the operator and wait until it is ready. Its log is `operator.log` in the bed's folder."""
-        log = self.bed.description.folder / "operator.log"
+        """Start the operator and wait until it is ready. Its log is in the bed's folder."""
+        log = self.bed.description.folder / self.log_name
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [*command, *self.arguments],
@@ -60,6 +67,10 @@ class Installation:
         operator = Operator(process, log, int(self.environment["SLURMGATE_HTTP_PORT"]))
         operator.wait_until_ready()
         return operator
+
+    def bury(self) -> None:
+        """Take the Lease off one that was killed: it is known to be dead, so nobody has to wait until that runs out."""
+        _kubectl(self.bed, "delete", "lease", RELEASE, f"--namespace={NAMESPACE}", "--ignore-not-found")
 
     def run(self) -> int:
         """Be the operator until it is interrupted, logs on the terminal."""

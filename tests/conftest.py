@@ -5,10 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bed import valhalla
-from bed.life import down, up
-from bed.operator import install
-from tests.world import World
+from tests.world import World, operated
 
 # They count the API server's requests, freeze and kill it: not somebody else's.
 os.environ.pop("BED_KUBECONFIG", None)
@@ -24,14 +21,5 @@ def world(only_world: World) -> Iterator[World]:
 @pytest.fixture(scope="session")
 def only_world() -> Iterator[World]:
     """The one of this process."""
-    name = f"tests-{os.getpid()}"
-    bed = up(name)
-    try:
-        installation = install(bed, valhalla.prepare(bed))
-        operator = installation.start()
-        try:
-            yield World(bed, installation, operator)
-        finally:
-            operator.stop()
-    finally:
-        down(name)
+    with operated(f"tests-{os.getpid()}") as world:
+        yield world

@@ -14,8 +14,9 @@ from uuid import uuid4
 import yaml
 
 from bed import valhalla
-from bed.life import Bed
-from bed.operator import NAMESPACE, RELEASE, Installation, Operator
+from bed.life import Bed, down, up
+from bed.operator import NAMESPACE, RELEASE, Installation, Operator, install
+from bed.slurm.options import Options
 from tests.api import OURS, Api, Json, path
 
 T = TypeVar("T")
@@ -211,6 +212,21 @@ class World:
                 number = job_id.split("_")[0]
                 rows[number] = {"id": number, "user": user, "state": state.split()[0], "exit": exit_code}
         return list(rows.values())
+
+
+@contextmanager
+def operated(name: str, slurm: Options | None = None) -> Iterator[World]:
+    """A bed of this name with an operator, which has it for itself."""
+    bed = up(name, slurm=slurm or True)
+    try:
+        installation = install(bed, valhalla.prepare(bed))
+        operator = installation.start()
+        try:
+            yield World(bed, installation, operator)
+        finally:
+            operator.stop()
+    finally:
+        down(name)
 
 
 def manifest(

@@ -1,17 +1,19 @@
-"""The life of the process: settings, services, kopf, and a stop that leaves nothing half-done."""
+"""The life of the process: settings, services, the Lease, kopf, and a stop that leaves nothing half-done."""
 
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
+from uuid import uuid4
 
 import kopf
 
+from slurmgate.core.lease import Terms
 from slurmgate.engine.inputs import KubernetesReferences
 from slurmgate.engine.intake import Intake
 from slurmgate.engine.outbox import KubernetesOutbox
@@ -22,8 +24,9 @@ from slurmgate.kube.account import ServiceAccount
 from slurmgate.kube.addresses import Address
 from slurmgate.kube.errors import ApiError
 from slurmgate.kube.events import EventRecorder
+from slurmgate.kube.lease import Leadership
 from slurmgate.kube.login import login_handler
-from slurmgate.kube.session import ApiSession
+from slurmgate.kube.session import ApiSession, Json
 from slurmgate.kube.watch import follow
 from slurmgate.kube.writer import StatusWriter
 from slurmgate.resources.cluster import SlurmCluster
@@ -38,26 +41,68 @@ STOP_SECONDS = 4.5
 FLUSH_SECONDS = 1.0
 RETRY_SECONDS = 2.0
 
-WATCHES = "watches"
+RESOURCES = "resources"
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
 
 async def run(settings: Settings) -> None:
-    """Be the operator until SIGTERM, or until kopf ends by itself, which is a failure."""
+    """Stand by until it is our turn, then be the operator. Until SIGTERM; whatever ends by itself is a failure.
+
+    Who stands by has everything but the work: a rolling upgrade waits until it is ready, not until it leads.
+    """
     metrics = Metrics(version=version("slurmgate"))
-    readiness = Readiness(WATCHES)
+    readiness = Readiness(RESOURCES)
     terminated = asyncio.Event()
     async with AsyncExitStack() as stack:
-        account = ServiceAccount(settings.service_account_directory)
-        api = await stack.enter_async_context(
-            ApiSession(
-                host=settings.kubernetes_service_host,
-                port=settings.kubernetes_service_port,
-                account=account,
-                metrics=metrics,
-            )
+        session = partial(
+            ApiSession,
+            host=settings.kubernetes_service_host,
+            port=settings.kubernetes_service_port,
+            account=ServiceAccount(settings.service_account_directory),
+            metrics=metrics,
         )
+        api = await stack.enter_async_context(session())
+        leadership = Leadership(
+            await stack.enter_async_context(session()),
+            namespace=settings.namespace,
+            name=settings.lease_name,
+            identity=f"{settings.pod_name}_{uuid4()}",
+            terms=Terms(settings.lease_duration, settings.lease_renew_deadline, settings.lease_retry_period),
+        )
+        server = TelemetryServer(host=settings.http_host, port=settings.http_port, metrics=metrics, readiness=readiness)
+        await server.start()
+        stack.push_async_callback(server.stop)
+
+        _on_termination(terminated.set)
+        if await _unless(terminated, _listed(api, readiness)) is not None:
+            _log.info("Ready")
+            if await _unless(terminated, leadership.acquire()):
+                holding = asyncio.create_task(leadership.hold(), name="lease")
+                metrics.leader.set(1)
+                clusters = await _unless(terminated, _listed(api, readiness))
+                if clusters is not None:
+                    await _lead(settings, api, metrics, clusters, terminated=terminated, holding=holding)
+                holding.cancel()
+                await asyncio.wait({holding})
+            await leadership.release(FLUSH_SECONDS)
+    _log.info("Stopped")
+
+
+async def _lead(
+    settings: Settings,
+    api: ApiSession,
+    metrics: Metrics,
+    clusters: list[Json],
+    *,
+    terminated: asyncio.Event,
+    holding: asyncio.Task[None],
+) -> None:
+    """Be the operator until told to stop; afterwards nothing of it is under way any more."""
+    telling = asyncio.create_task(terminated.wait(), name="termination")
+    async with AsyncExitStack() as stack:
         writer, recorder = StatusWriter(api), EventRecorder(api, instance=settings.pod_name, metrics=metrics)
         writer.start()
         stack.push_async_callback(writer.stop, FLUSH_SECONDS)
@@ -80,18 +125,7 @@ async def run(settings: Settings) -> None:
             metrics=metrics,
             clock=_now,
         )
-        server = TelemetryServer(host=settings.http_host, port=settings.http_port, metrics=metrics, readiness=readiness)
-        await server.start()
-        stack.push_async_callback(server.stop)
-
-        _on_termination(terminated.set)
-        listed = asyncio.create_task(_until_listed(api, readiness), name="listing")
-        telling = asyncio.create_task(terminated.wait(), name="termination")
-        await asyncio.wait({listed, telling}, return_when=asyncio.FIRST_COMPLETED)
-        if telling.done():
-            listed.cancel()
-            return
-        for cluster in listed.result():  # before kopf: submissions should not be told that their cluster is not there
+        for cluster in clusters:  # before kopf: submissions should not be told that their cluster is not there
             intake.cluster(None, cluster)
 
         stop_kopf, kopf_ready = asyncio.Event(), asyncio.Event()
@@ -101,17 +135,15 @@ async def run(settings: Settings) -> None:
         await asyncio.wait({watching, ready}, return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():
             await watching  # raises what kept it from starting
-        readiness.ready(WATCHES)
-        _log.info("Ready")
+        _log.info("Watching")
 
         failing = asyncio.create_task(intake.failure(), name="failure")
-        await asyncio.wait({watching, telling, failing}, return_when=asyncio.FIRST_COMPLETED)
-        for ended in (failing, watching):
+        await asyncio.wait({watching, telling, failing, holding}, return_when=asyncio.FIRST_COMPLETED)
+        for ended in (failing, watching, holding):
             if ended.done():
                 await ended  # raises what ended it
                 raise RuntimeError(f"{ended.get_name()} ended without being asked to")
         _log.info("Told to stop: finishing what is under way")
-        readiness.not_ready(WATCHES, "stopping")
         failing.cancel()
         await intake.stop(seconds=STOP_SECONDS)
         stop_kopf.set()
@@ -119,7 +151,6 @@ async def run(settings: Settings) -> None:
         # Stopped while it still starts, it may end badly.
         if watching.done() and not watching.cancelled() and (error := watching.exception()):
             _log.warning("kopf did not stop cleanly: %r", error)
-    _log.info("Stopped")
 
 
 async def _watch(
@@ -145,7 +176,18 @@ def _on_termination(act: Callable[[], None]) -> None:
         loop.add_signal_handler(number, act)
 
 
-async def _until_listed(api: ApiSession, readiness: Readiness) -> list[dict[str, Any]]:
+async def _unless(terminated: asyncio.Event, step: Coroutine[Any, Any, T]) -> T | None:
+    """What the step answers; None if we are told to stop before that. Raises what the step does."""
+    doing = asyncio.create_task(step)
+    telling = asyncio.create_task(terminated.wait())
+    await asyncio.wait({doing, telling}, return_when=asyncio.FIRST_COMPLETED)
+    left = telling if doing.done() else doing
+    left.cancel()
+    await asyncio.wait({left})
+    return None if doing.cancelled() else await doing
+
+
+async def _listed(api: ApiSession, readiness: Readiness) -> list[Json]:
     """All SlurmClusters, once both kinds can be listed: the CRDs are there, and the rights.
 
     kopf looks once for the kinds that there are, and says nothing of those that it does not find.
@@ -153,12 +195,13 @@ async def _until_listed(api: ApiSession, readiness: Readiness) -> list[dict[str,
     while True:
         try:
             await api.get(Address(JobSubmission.PLURAL), limit="1")
-            clusters: list[dict[str, Any]] = (await api.get(Address(SlurmCluster.PLURAL)))["items"]
+            clusters: list[Json] = (await api.get(Address(SlurmCluster.PLURAL)))["items"]
         except ApiError as error:
-            readiness.not_ready(WATCHES, f"the resources cannot be listed: {error}")
+            readiness.not_ready(RESOURCES, f"the resources cannot be listed: {error}")
             _log.warning("The resources cannot be listed: %s", error)
             await asyncio.sleep(RETRY_SECONDS)
         else:
+            readiness.ready(RESOURCES)
             return clusters
 
 

@@ -1,10 +1,11 @@
 """The operator's settings: environment variables, as the chart's Deployment sets them."""
 
+import math
 import socket
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -24,6 +25,14 @@ class Settings(BaseSettings):
     """The operator's own namespace, where the Secrets and ConfigMaps of SlurmClusters are."""
     pod_name: str = Field(default_factory=socket.gethostname, max_length=128)
     """Stands in events as the instance that reported them."""
+    lease_name: str = Field("slurmgate", min_length=1, max_length=253)
+    """The Lease in the operator's own namespace that the one holds who works; all others stand by."""
+    lease_duration: int = Field(15, ge=1)
+    """Seconds for which a holder that is not heard of keeps the Lease."""
+    lease_renew_deadline: float = 10.0
+    """Seconds after which a holder that could not renew it ends; less than `LEASE_DURATION`."""
+    lease_retry_period: float = Field(2.0, gt=0)
+    """Seconds between two renewals; less than `LEASE_RENEW_DEADLINE`, by half at least."""
     log_format: Literal["json", "console"] = "json"
     """`json` for machines, `console` for people."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -38,6 +47,20 @@ class Settings(BaseSettings):
     """Address of the API server. Set by kubelet in every Pod, like the port."""
     kubernetes_service_port: int = Field(443, ge=1, le=65535, validation_alias="KUBERNETES_SERVICE_PORT")
     """Port of the API server."""
+
+    @field_validator("lease_renew_deadline")
+    @classmethod
+    def _less_than_duration(cls, deadline: float, others: ValidationInfo) -> float:
+        if deadline >= others.data.get("lease_duration", math.inf):
+            raise ValueError("has to be less than SLURMGATE_LEASE_DURATION")
+        return deadline
+
+    @field_validator("lease_retry_period")
+    @classmethod
+    def _less_than_half_of_the_deadline(cls, period: float, others: ValidationInfo) -> float:
+        if 2 * period > others.data.get("lease_renew_deadline", math.inf):
+            raise ValueError("has to be at most half of SLURMGATE_LEASE_RENEW_DEADLINE")
+        return period
 
 
 def load() -> Settings:

@@ -45,6 +45,9 @@ RIGHTS = {
     ("list", "secrets", "physics"): False,
     ("get", "secrets", "elsewhere"): False,
     ("get", "configmaps", "elsewhere"): False,
+    ("create", "leases.coordination.k8s.io", NAMESPACE): True,
+    ("update", "leases.coordination.k8s.io", NAMESPACE): False,  # but its own
+    ("create", "leases.coordination.k8s.io", "physics"): False,
     ("create", "pods", NAMESPACE): False,
 }
 

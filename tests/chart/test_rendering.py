@@ -36,6 +36,7 @@ def test_every_kind_is_made_once_and_nothing_else(helm: Helm) -> None:
         ("CustomResourceDefinition", "jobsubmissions.slurmgate.dev"),
         ("CustomResourceDefinition", "slurmclusters.slurmgate.dev"),
         ("Deployment", "slurmgate"),
+        ("PodDisruptionBudget", "slurmgate"),
         ("Role", "slurmgate"),
         ("RoleBinding", "slurmgate"),
         ("Service", "slurmgate-metrics"),
@@ -109,10 +110,24 @@ def test_pod_runs_restricted(helm: Helm) -> None:
     assert "memory" in container["resources"]["limits"]
 
 
-def test_there_is_never_a_second_operator(helm: Helm) -> None:
-    deployment = one(helm.template(), "Deployment", "slurmgate")["spec"]
-    assert deployment["replicas"] == 1
-    assert deployment["strategy"] == {"type": "Recreate"}
+def test_a_second_one_stands_by_also_during_an_upgrade(helm: Helm) -> None:
+    manifests = helm.template()
+    deployment = one(manifests, "Deployment", "slurmgate")["spec"]
+    assert deployment["replicas"] == 2
+    assert deployment["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    labels = deployment["template"]["metadata"]["labels"]
+    (spread,) = pod_spec(manifests)["topologySpreadConstraints"]
+    assert spread["whenUnsatisfiable"] == "ScheduleAnyway"
+    assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
+    budget = one(manifests, "PodDisruptionBudget", "slurmgate")["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert budget["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_a_single_one_may_be_drained(helm: Helm) -> None:
+    manifests = helm.template({"replicas": 1})
+    assert one(manifests, "Deployment", "slurmgate")["spec"]["replicas"] == 1
+    assert not [each for each in manifests if each["kind"] == "PodDisruptionBudget"]
 
 
 def test_operator_is_told_where_it_is_and_probed(helm: Helm) -> None:
@@ -122,6 +137,10 @@ def test_operator_is_told_where_it_is_and_probed(helm: Helm) -> None:
     assert environment == {
         "SLURMGATE_NAMESPACE": "metadata.namespace",
         "SLURMGATE_POD_NAME": "metadata.name",
+        "SLURMGATE_LEASE_NAME": "slurmgate",
+        "SLURMGATE_LEASE_DURATION": "15",
+        "SLURMGATE_LEASE_RENEW_DEADLINE": "10",
+        "SLURMGATE_LEASE_RETRY_PERIOD": "2",
         "SLURMGATE_LOG_FORMAT": "json",
         "SLURMGATE_LOG_LEVEL": "DEBUG",
         "HTTPS_PROXY": "x",

@@ -27,7 +27,11 @@ def test_operator_in_its_own_namespace(helm: Helm) -> None:
     manifests = helm.template()
     role = one(manifests, "Role", "slurmgate")
     assert role["metadata"]["namespace"] == "slurmgate-system"
-    assert role["rules"] == [rule("", ["configmaps", "secrets"], ["get", "list", "watch"])]
+    assert role["rules"] == [
+        rule("", ["configmaps", "secrets"], ["get", "list", "watch"]),
+        rule("coordination.k8s.io", ["leases"], ["create"]),
+        {**rule("coordination.k8s.io", ["leases"], ["get", "update"]), "resourceNames": ["slurmgate"]},
+    ]
     assert one(manifests, "RoleBinding", "slurmgate")["subjects"] == [ACCOUNT]
 
 
@@ -59,7 +63,7 @@ def test_nothing_in_the_chart_has_more(helm: Helm) -> None:
     rules = [(role["kind"], each) for role in roles for each in role["rules"]]
     assert not [each for _, each in rules if "*" in each["verbs"] + each["resources"] + each["apiGroups"]]
     assert not [each for kind, each in rules if kind == "ClusterRole" and {"secrets", "configmaps"} & set(each["resources"])]
-    assert not [each for _, each in rules if each["apiGroups"] not in ([""], ["slurmgate.dev"])]
+    assert not [each for _, each in rules if each["apiGroups"] not in ([""], ["slurmgate.dev"], ["coordination.k8s.io"])]
 
 
 def aggregated(role: dict[str, Any]) -> set[str]:

@@ -18,7 +18,11 @@ CLUSTER_SPEC: dict[str, Any] = {"ssh": {}}
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        pytest.param({"replicas": 2}, "additional properties 'replicas' not allowed", id="an option that does not exist"),
+        pytest.param({"replica": 2}, "additional properties 'replica' not allowed", id="an option that does not exist"),
+        pytest.param(
+            {"leaderElection": {"leaseDuration": 9}}, "renewDeadline has to be less", id="a Lease shorter than its deadline"
+        ),
+        pytest.param({"leaderElection": {"retryPeriod": 6}}, "at most half of", id="a Lease that is hardly ever renewed"),
         pytest.param({"image": {"name": "x"}}, "at '/image': additional properties 'name'", id="a misspelt one further down"),
         pytest.param({"image": {"repository": ""}}, "at '/image/repository'", id="no image"),
         pytest.param({"image": {"tag": "a b"}}, "at '/image/tag'", id="a tag with a space"),

@@ -45,8 +45,13 @@ class World:
         repository, _, tag = self.image.reference.rpartition(":")
         return {**valhalla.values(self.bed), "image": {"repository": repository, "tag": tag}, **others}
 
-    def operator_pod(self) -> str:
-        return self.kubectl("get", "pods", f"--namespace={NAMESPACE}", "--output=name").strip()
+    def operator_pods(self) -> set[str]:
+        return set(self.kubectl("get", "pods", f"--namespace={NAMESPACE}", "--output=name").split())
+
+    def leader(self) -> str:
+        """The Pod that works."""
+        holder = "--output=jsonpath={.spec.holderIdentity}"
+        return self.kubectl("get", "lease", RELEASE, f"--namespace={NAMESPACE}", holder).partition("_")[0]
 
     def operator_log(self, *, tail: int = 60) -> str:
         what = [f"--selector=app.kubernetes.io/instance={RELEASE}", f"--tail={tail}", f"--namespace={NAMESPACE}"]

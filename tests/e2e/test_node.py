@@ -48,7 +48,7 @@ def test_a_job_ends_badly(installed: World) -> None:
 
 
 def test_an_edited_mapping_is_picked_up(installed: World) -> None:
-    pod = installed.operator_pod()
+    pods = installed.operator_pods()
     installed.submit("early", "true", user="mario")
     refused = installed.eventually(lambda: installed.status("early"), lambda status: holds(status, "Failed"))
     assert {each["reason"] for each in refused["conditions"]} == {"UserNotMapped"}
@@ -57,7 +57,7 @@ def test_an_edited_mapping_is_picked_up(installed: World) -> None:
     installed.eventually(lambda: mapped_users(installed), lambda count: count == 2, seconds=20)
     installed.submit("late", "id --user --name", user="mario")
     assert installed.wait("late", "Complete")["user"] == "mario"
-    assert installed.operator_pod() == pod, "the operator was restarted"
+    assert installed.operator_pods() == pods, "an operator was restarted"
 
 
 def test_people_may_submit_but_not_redirect(installed: World) -> None:
@@ -75,9 +75,9 @@ def test_nothing_was_wrong_so_far(installed: World) -> None:
 
 def test_an_upgrade_loses_nothing(installed: World) -> None:
     job = installed.submit_waiting("long")
-    pod = installed.operator_pod()
+    pods = installed.operator_pods()
     installed.helm("upgrade", str(CHART), values=installed.values(podAnnotations={"example.org/restarted": "yes"}))
-    assert installed.operator_pod() != pod, "nothing was restarted"
+    assert installed.operator_pods() != pods, "nothing was restarted"
     assert installed.job_state(job) == "RUNNING"
     installed.let_go("long")
     assert installed.wait("long", "Complete")["slurm"]["jobId"] == job
@@ -85,11 +85,31 @@ def test_an_upgrade_loses_nothing(installed: World) -> None:
     assert installed.jobs_of("long") == [job]
 
 
+def test_a_rolling_restart_misses_nothing_that_is_applied_meanwhile(installed: World) -> None:
+    where = f"--namespace={NAMESPACE}"
+    before, names = installed.leader(), list[str]()
+    installed.kubectl("rollout", "restart", "deployment/slurmgate", where)
+    while True:
+        names.append(f"rolling-{len(names)}")
+        installed.submit(names[-1], "true")
+        if "successfully rolled out" in installed.kubectl("rollout", "status", "deployment/slurmgate", where, "--watch=false"):
+            break
+    names += (last := ["rolling-after-1", "rolling-after-2"])
+    for name in last:
+        installed.submit(name, "true")
+
+    for name in names:
+        assert installed.wait(name, "Complete")["phase"] == "Done"
+    assert [len(installed.jobs_of(name)) for name in names] == [1] * len(names)
+    assert installed.leader() != before
+    assert len(names) > 5, "it was too quick to show anything"
+
+
 def test_an_uninstall_takes_only_the_operator(installed: World) -> None:
     job = installed.submit_waiting("longer")
-    pod = installed.operator_pod()
+    pods = installed.operator_pods()
     installed.helm("uninstall")
-    installed.kubectl("wait", "--for=delete", pod, f"--namespace={NAMESPACE}", "--timeout=60s")
+    installed.kubectl("wait", "--for=delete", *pods, f"--namespace={NAMESPACE}", "--timeout=60s")
     definitions = installed.kubectl("get", "customresourcedefinitions", "--output=name").split()
     assert [each.rpartition("/")[2] for each in definitions] == ["jobsubmissions.slurmgate.dev", "slurmclusters.slurmgate.dev"]
     assert mapped_users(installed) == 2

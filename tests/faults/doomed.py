@@ -32,7 +32,9 @@ from slurmgate.engine import cluster, outbox
 from slurmgate.engine.admission import admit
 from slurmgate.engine.cluster import ClusterWorker
 from slurmgate.engine.outbox import KubernetesOutbox
+from slurmgate.kube.deadman import Deadman
 from slurmgate.kube.finalizers import add_finalizer
+from slurmgate.kube.lease import Leadership
 from slurmgate.kube.writer import StatusWriter
 from slurmgate.resources.base import FINALIZER
 from slurmgate.resources.submission import JobSubmission
@@ -44,6 +46,7 @@ from slurmgate.ssh.runner import Runner
 HASTY_SECONDS = 5.0
 MARKED = "answer verdict=marked"
 ANYBODY = "anybody"
+MARKING = "words=$(mkdir"
 _SUDDEN = (" started", " half sent")
 _PROGRAMS = ("stage", "submit", "find")
 
@@ -66,6 +69,8 @@ class Fate:
     """Does not wait for as long as a real cluster may need: for tests in which nothing is slow unless they make it so."""
     trusting: bool = False
     """Mutant: believes that what has no job id was never sent."""
+    unfenced: bool = False
+    """Mutant: does not notice that its time as leader is over."""
     unmarked: bool = False
     """Mutant: runs sbatch again whether or not the marker says that it was run."""
     despairing: bool = False
@@ -87,9 +92,11 @@ def live(fate: Fate, environment: Mapping[str, str], log: Path) -> None:
     _wrap(Doom(dict(fate.plan), set(fate.rescue), fate.gates))
     if fate.trusting:
         _trust()
+    if fate.unfenced:
+        _unfence()
     if fate.unmarked:
         original = remote.text
-        remote.text = lambda name: original(name).replace(MARKED, ":")  # type: ignore[assignment]
+        remote.text = lambda name: original(name).replace(MARKED, ":").replace(MARKING, f"{MARKING} -p")  # type: ignore[assignment]
     if fate.despairing:
         _despair()
     if fate.careless:
@@ -242,6 +249,14 @@ def _hurry() -> None:
 
     Runner.run = hurrying  # type: ignore[method-assign]
     cli.SETTLE_SECONDS = 3  # type: ignore[misc]
+
+
+def _unfence() -> None:
+    async def holding(self: Leadership) -> None:  # noqa: ARG001 - it is a method
+        await asyncio.Event().wait()
+
+    Leadership.hold = holding  # type: ignore[method-assign]
+    Deadman.put_off = lambda *_: None  # type: ignore[method-assign]
 
 
 def _trust() -> None:

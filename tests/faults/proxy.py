@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from typing_extensions import override
@@ -15,6 +16,19 @@ from typing_extensions import override
 T = TypeVar("T")
 COMMAND_BYTES = 1000
 """A chunk from the client that is larger than this has a program of ours in it; those that open a session have not."""
+HANDSHAKE_BYTES = 200
+"""Of a client, who has said his version by then, and not all of his key exchange."""
+
+
+class Meeting(StrEnum):
+    """How new connections are met."""
+
+    RELAYED = "relayed"
+    REFUSED = "refused"
+    STALLED = "stalled"
+    """They are made, and nothing passes."""
+    RESET = "reset"
+    """They break in the handshake."""
 
 
 @dataclass(eq=False)
@@ -176,6 +190,7 @@ class Proxy:
         self._connections: list[_Connection] = []
         self._connecting: set[asyncio.Task[None]] = set()
         self._line = _Line()
+        self._meeting = Meeting.RELAYED
         self._listener: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -213,6 +228,15 @@ class Proxy:
     def stall(self) -> None:
         """Let nothing pass on the connections there are, and tell nobody. New ones can be made."""
         self._each(lambda connection: setattr(connection, "stalled", True))
+
+    def meet(self, meeting: Meeting) -> None:
+        """Cut all connections; new ones are met like this."""
+        self._meeting = meeting
+        if meeting is Meeting.REFUSED:
+            self.refuse()
+        elif self._listener is None:
+            self.accept()
+        self.cut()
 
     def refuse(self) -> None:
         """Let nobody connect. Connections that there are go on."""
@@ -271,7 +295,8 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     def _accept(self) -> asyncio.Protocol:
-        connection = _Connection(self._scissors)
+        scissors = _Scissors(HANDSHAKE_BYTES) if self._meeting is Meeting.RESET else self._scissors
+        connection = _Connection(scissors, stalled=self._meeting is Meeting.STALLED)
         self._connections = [*filter(_Connection.is_open, self._connections), connection]
         connection.client = _End(connection.from_client, self._line)
         task = self._loop.create_task(self._connect(connection))

@@ -43,7 +43,7 @@ MUTANTS: dict[str, tuple[Fate, str, Verdict]] = {
 def test_a_mistake_is_caught(fate: Fate, word: str, verdict: Verdict) -> None:
     deadly = [fault for fault in FAULTS if fault.name == "operator: kill -9 at a step"]
     kinds = [kind for kind in KINDS if word in kind.name]
-    terms = replace(BRIEF, table=deadly, kinds=kinds, fate=fate, usual_seconds=1.5, calm_seconds=30.0)
+    terms = replace(BRIEF, table=deadly, kinds=kinds, fate=fate, usual_seconds=3.0, calm_seconds=30.0)
     result = soaked(FIXED, terms, injections=20)
 
     assert verdict in {wrong.verdict for failure in result.failures for wrong in failure.wrongs}

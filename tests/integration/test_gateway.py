@@ -87,7 +87,7 @@ async def test_the_queue_shows_a_job_while_it_lives(site: Site) -> None:
     assert running.token == waiting.token == job.token
     assert (running.nodes is not None, running.end_time, waiting.start_time) == (True, None, None)
     assert waiting.reason == "JobArrayTaskLimit"
-    assert await site.gateway.cancel("kirby", [job.job_id]) is None
+    assert await site.gateway.cancel("kirby", [job.job_id]) == {}
 
     async def gone() -> bool:
         return all(row.state == "CANCELLED" for row in await site.rows(job))
@@ -117,16 +117,16 @@ async def test_hold_release_and_cancel(site: Site) -> None:
     await eventually(lambda: waits_for("JobHeldUser"))
     assert await site.gateway.release("kirby", job.job_id) is None
     assert await site.gateway.release("kirby", job.job_id) is None
-    refused = await site.gateway.cancel("mario", [job.job_id])
+    refused = (await site.gateway.cancel("mario", [job.job_id, "999999"]))[job.job_id]
     assert isinstance(refused, Refused)
     assert "Access/permission denied" in refused.message
     for _ in range(2):
-        assert await site.gateway.cancel("kirby", [job.job_id]) is None
+        assert await site.gateway.cancel("kirby", [job.job_id]) == {}
     (row,) = await site.record(job)
     assert row.state == "CANCELLED"
     assert await site.gateway.hold("kirby", job.job_id) is None
     assert await site.gateway.release("kirby", job.job_id) is None
-    assert await site.gateway.cancel("kirby", ["999999"]) is None
+    assert await site.gateway.cancel("kirby", ["999999"]) == {}
 
 
 async def test_nobody_sees_jobs_of_others_but_who_may(site: Site) -> None:
@@ -263,7 +263,7 @@ async def test_a_controller_that_is_down_is_waited_for(site: Site, controller: A
     for answer in (await site.gateway.observe("kirby", {"kirby"}), await site.gateway.describe("kirby")):
         assert isinstance(answer, Unavailable)
         assert answer.reason is Reason.CONTROLLER_UNAVAILABLE
-    assert isinstance(await site.gateway.cancel("kirby", ["1"]), NotNow)
+    assert isinstance((await site.gateway.cancel("kirby", ["1"]))["1"], NotNow)
     assert isinstance(await site.gateway.find("kirby", job.token, job.directory), Uncertain)
     controller.start()
     assert isinstance(await site.gateway.find("kirby", job.token, job.directory), NeverSent)

@@ -269,7 +269,7 @@ async def test_twenty_megabytes_of_output_arrive(runner: Runner) -> None:
 
 async def test_too_much_output_is_stopped(sshd: Sshd, runner: Runner) -> None:
     outcome = await runner.run("ada", ["yes", "too much"], deadline=60, output_limit=1_000_000)
-    assert outcome == Unknown("stopped after 1000000 bytes of output")
+    assert outcome == Unknown("stopped after 1000000 bytes of output", connected=True)
     await gone(sshd, "yes", "too much")
     assert await runner.run("ada", ["echo", "on"], deadline=20) == Ran(0, b"on\n", b"")
 
@@ -371,7 +371,7 @@ async def test_sshd_killed_in_the_middle_is_unknown_and_the_next_command_connect
 async def test_a_command_over_its_deadline_is_ended_and_unknown(runner: Runner, sshd: Sshd) -> None:
     await runner.run("ada", ["true"], deadline=20)
     outcome = await runner.run("ada", ["sleep", "62"], deadline=1)
-    assert outcome == Unknown("valhalla: the command did not end within 1 s")
+    assert outcome == Unknown("valhalla: the command did not end within 1 s", connected=True)
     await gone(sshd, "sleep", "62")
 
 

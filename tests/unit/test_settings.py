@@ -19,6 +19,7 @@ def test_little_has_to_be_set() -> None:
     chosen = settings.load()
     assert chosen.namespace == "slurmgate"
     assert chosen.pod_name == socket.gethostname()
+    assert (chosen.lease_duration, chosen.lease_renew_deadline, chosen.lease_retry_period) == (15, 10, 2)
     assert (chosen.log_format, chosen.log_level) == ("json", "INFO")
     assert (chosen.http_host, chosen.http_port) == ("0.0.0.0", 8080)
     assert chosen.service_account_directory == Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -58,6 +59,30 @@ def test_what_is_wrong_is_named_on_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     assert "SLURMGATE_HTTP_PORT: Input should be a valid integer" in message
     assert "SLURMGATE_LOG_FORMAT: Input should be 'json' or 'console'" in message
     assert "KUBERNETES_SERVICE_HOST: is not set" in message
+
+
+@pytest.mark.parametrize(
+    ("duration", "deadline", "period", "complaint"),
+    [
+        ("10", "10", "2", "SLURMGATE_LEASE_RENEW_DEADLINE: Value error, has to be less than SLURMGATE_LEASE_DURATION"),
+        (
+            "15",
+            "10",
+            "5.1",
+            "SLURMGATE_LEASE_RETRY_PERIOD: Value error, has to be at most half of SLURMGATE_LEASE_RENEW_DEADLINE",
+        ),
+        ("15", "10", "0", "SLURMGATE_LEASE_RETRY_PERIOD: Input should be greater than 0"),
+        ("1.5", "1", "0.5", "SLURMGATE_LEASE_DURATION: Input should be a valid integer"),
+    ],
+)
+def test_a_lease_that_cannot_be_kept_is_refused(
+    monkeypatch: pytest.MonkeyPatch, duration: str, deadline: str, period: str, complaint: str
+) -> None:
+    monkeypatch.setenv("SLURMGATE_LEASE_DURATION", duration)
+    monkeypatch.setenv("SLURMGATE_LEASE_RENEW_DEADLINE", deadline)
+    monkeypatch.setenv("SLURMGATE_LEASE_RETRY_PERIOD", period)
+    with pytest.raises(SettingsError, match=complaint):
+        settings.load()
 
 
 def test_they_do_not_change(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ OLDEST_SLURM = (22, 5)
 Wanted = tuple[str, bool | None, Reason, str]
 
 _HOST_KEY = {Reason.HOST_KEY_MISMATCH}
-LOGIN_REASONS = {Reason.AUTHENTICATION_FAILED, Reason.KEY_UNAVAILABLE}
+LOGIN_REASONS = {Reason.AUTHENTICATION_FAILED, Reason.KEY_UNAVAILABLE, Reason.LOGIN_SHELL_FAILED}
 """What keeps one user out, and says nothing about others."""
 _SSH = _HOST_KEY | LOGIN_REASONS | {Reason.CLUSTER_UNREACHABLE}
 
@@ -37,6 +37,10 @@ class Health:
     facts: ClusterFacts | None = None
     accounting: Unavailable | None = None
     """Set while sacct does not answer."""
+    strays: str | None = None
+    """Which jobs have no submission any more, in words; empty if none has, None if nobody has looked yet."""
+    troubles: tuple[str, ...] = ()
+    """Why the login nodes that are not used now are not, in words. The cluster may be reached over another one."""
 
     @property
     def tells(self) -> bool:
@@ -45,15 +49,18 @@ class Health:
             self.answer or self.configuration or (self.mapping and (self.mapping.unreadable or not self.mapping.usable))
         )
 
-    def told(self, answer: ClusterFacts | Unavailable) -> "Health":
+    def told(self, answer: ClusterFacts | Unavailable, *, troubles: tuple[str, ...] = ()) -> "Health":
         """The cluster was asked to describe itself."""
-        return replace(self, answer=answer, facts=answer if isinstance(answer, ClusterFacts) else self.facts)
+        return replace(self, answer=answer, troubles=troubles, facts=answer if isinstance(answer, ClusterFacts) else self.facts)
 
 
 def cluster_conditions(health: Health) -> list[Wanted]:
     """All conditions of a SlurmCluster as (type, value, reason, message); `Ready` sums them up."""
     conditions = [_mapping(health.mapping), *_connection(health), *_slurm(health)]
     bad = [each for each in conditions if each[1] is not True and each[0] != "AccountingAvailable"]
+    if health.strays is not None:
+        reason = Reason.STRAY_JOBS if health.strays else Reason.AVAILABLE
+        conditions.append(("NoStrayJobs", not health.strays, reason, health.strays))
     if health.configuration:
         bad = [("Ready", False, Reason.UNREADABLE, health.configuration)]
     # a mapping with some bad entries still serves the others, and must not hide what does not
@@ -83,10 +90,11 @@ def _connection(health: Health) -> list[Wanted]:
             passed = 0 if reason is Reason.CLUSTER_UNREACHABLE else (1 if reason in _HOST_KEY else 2)
         case _:
             passed, reason, message = 3, Reason.AVAILABLE, ""
+    troubles = f"Not used: {'; '.join(health.troubles)}" if health.troubles else ""
     doors: list[Wanted] = []
     for number, door in enumerate(("Reachable", "HostKeyVerified", "Authenticated")):
         if number < passed:
-            doors.append((door, True, Reason.AVAILABLE, ""))
+            doors.append((door, True, Reason.AVAILABLE, troubles if door == "Reachable" else ""))
         elif number == passed:
             doors.append((door, False, reason, message))
         else:

@@ -41,6 +41,7 @@ from slurmgate.core.tracking import (
     live,
     merge,
     merge_ended,
+    merge_exits,
     ours,
     remembered,
     settled,
@@ -49,7 +50,7 @@ from slurmgate.core.tracking import (
     usage,
     waiting,
 )
-from slurmgate.resources.base import FINALIZER
+from slurmgate.resources.base import ADOPT_ANNOTATION, FINALIZER
 from slurmgate.resources.cluster import Limits
 from slurmgate.resources.submission import (
     ArrayStatus,
@@ -65,6 +66,8 @@ from slurmgate.resources.submission import (
 CANCEL_AGAIN_AFTER = timedelta(seconds=30)
 DELETION_DEADLINE = timedelta(seconds=Limits().deletion_deadline_seconds)
 """How long a deleted submission may stay because its job cannot be cancelled, unless its cluster says otherwise."""
+ESTIMATE_STAYS = timedelta(minutes=5)
+"""How often it may be said at most that Slurm thinks a job will start at another time: it thinks anew every 30 s."""
 MAPPING_GRACE = timedelta(seconds=5)
 """How long the owner of a new submission may be missing in the mapping: both may have come with one `kubectl apply`."""
 ACCOUNTING_GRACE = timedelta(minutes=1)
@@ -133,6 +136,7 @@ def first_seen(submission: JobSubmission, now: datetime) -> Decision:
         tasks=remembered(status.slurm),
         held=any(condition.type == "Suspended" and condition.status == "True" for condition in status.conditions),
         lost=_standing(status).reason is Reason.LOST,
+        adopts=_adopts(submission),
     )
     if record.stage is Stage.PREPARING and not status.conditions:
         return _end_unsent(_stand(record, now, Reason.PREPARING, Reason.PREPARING.sentence), now)
@@ -149,6 +153,7 @@ def edited(record: Record, submission: JobSubmission, now: datetime) -> Decision
         ready_when=submission.spec.ready_when,
         wishes=_wishes(submission),
         finalizers=finalizers,
+        adopts=_adopts(submission) if record.stage is Stage.PREPARING else record.adopts,
     )
     if after.wishes == record.wishes and after.generation == record.generation:
         return Decision(after)
@@ -208,6 +213,14 @@ def _stage(submission: JobSubmission) -> Stage:
     return Stage.KNOWN if status.slurm and status.slurm.job_id else Stage.UNKNOWN
 
 
+def _adopts(submission: JobSubmission) -> str | None:
+    """Whose job it takes over: what status says, for the annotation may have come later."""
+    status = submission.status
+    if status.user:
+        return status.slurm.token if status.slurm else None
+    return submission.metadata.annotations.get(ADOPT_ANNOTATION)
+
+
 def _standing(status: JobSubmissionStatus) -> Standing:
     for condition in status.conditions:
         if condition.type == "Ready" and condition.reason in set(Reason):
@@ -248,7 +261,7 @@ def _next_in_turn(record: Record, now: datetime) -> Step | None:
 def _next_for_known(record: Record, now: datetime) -> Step | None:
     wishes = record.wishes
     if wishes.deleted and wishes.orphan and not wishes.cancel:
-        return Step.LET_GO
+        return Step.LET_GO if record.disowned else Step.DISOWN
     if wishes.end:
         return _next_for_unwanted(record, now)
     if wishes.suspend and not record.held and any(map(waiting, record.tasks)):
@@ -303,6 +316,7 @@ def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decisi
                     "sbatch_arguments": outcome.arguments,
                     "launch": outcome.launch,
                     "slurm": SlurmStatus(
+                        token=record.adopts,
                         stdout_path=outcome.stdout,
                         stderr_path=outcome.stderr,
                         array=array,
@@ -310,6 +324,8 @@ def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decisi
                 }
             )
             standing = Standing(Reason.SUBMITTING, f"Submitting as {outcome.user}.")
+            if record.adopts:
+                standing = Standing(Reason.ADOPTING, f"Looking for the job of {outcome.user} with {record.adopts}.")
             again = record.stage is Stage.ACCEPTED and record.tries > 0
             if again:  # why it could not be sent is still what has to be known, and pauses go on growing
                 standing = record.standing
@@ -318,7 +334,7 @@ def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decisi
                 now,
                 standing.reason,
                 standing.message,
-                stage=Stage.ACCEPTED,
+                stage=Stage.UNKNOWN if record.adopts else Stage.ACCEPTED,
                 status=status,
                 finalizers=record.finalizers if record.finalized else (*record.finalizers, FINALIZER),
                 held=outcome.held,
@@ -352,6 +368,9 @@ def found(record: Record, outcome: FindOutcome, now: datetime) -> Decision:
             return _known(record, outcome, now)
         case Refused(reason, message):
             return _rejected(record, now, reason, message)
+        case NeverSent() if record.adopts:
+            message = f"metadata.annotations[{ADOPT_ANNOTATION}]: Slurm has no job of {record.user} with {record.adopts}"
+            return _rejected(record, now, Reason.INVALID_SPEC, message)
         case NeverSent():  # at once, but if that is lost again, the pause before the next look is longer
             return _end_unsent(Decision(replace(record, stage=Stage.ACCEPTED, not_before=None)), now)
         case Uncertain(message):
@@ -425,6 +444,8 @@ def _done(done: Record, step: Step, now: datetime) -> Decision:
             return _stand(done, now, Reason.QUEUED, "Released as spec.suspend asks.", held=False)
         case Step.TIDY:
             return Decision(replace(done, tidy=False))
+        case Step.DISOWN:
+            return Decision(replace(done, disowned=True))
         case _:
             raise ValueError(f"{step} is no control step")
 
@@ -479,13 +500,17 @@ def accounting_seen(record: Record, seen: Seen | Unavailable, now: datetime, *, 
     return _tracked(record, now) if alive else Decision(record)
 
 
-def without_accounting(record: Record, now: datetime, *, lost_after: timedelta) -> Decision:
-    """The cluster keeps no accounting: squeue's own last word has to do. Only right after squeue has answered."""
+def without_accounting(record: Record, exits: Seen | Unavailable, now: datetime, *, lost_after: timedelta) -> Decision:
+    """The cluster keeps no accounting: squeue's own last word has to do, and what the batch script left. Right after squeue."""
+    if isinstance(exits, Seen):
+        record = replace(record, tasks=merge_exits(record.tasks, _ours(record, exits), cancelled=record.cancelled is not None))
     if any(map(live, record.tasks)):
-        return Decision(record)
+        return _tracked(record, now)
     if record.tasks and len(record.tasks) >= _expected(record):
         return _ended(record, now)
-    return _missing(record, now, lost_after, who="There is no accounting, and squeue does not have")
+    if isinstance(exits, Unavailable):
+        return Decision(replace(record, missing=None))
+    return _missing(record, now, lost_after, who="There is neither accounting nor an exit record, and squeue does not have")
 
 
 def _missing(record: Record, now: datetime, lost_after: timedelta, *, who: str) -> Decision:
@@ -503,7 +528,7 @@ def _ours(record: Record, seen: Seen) -> tuple[Task, ...]:
     slurm = record.status.slurm
     submitted_at = slurm.submit_time if slurm else None
     most = slurm.array.total if slurm and slurm.array else 1
-    mine = ours(rows, token=record.token, user=record.user, submitted=submitted_at, most=most)
+    mine = ours(rows, token=record.job_token, user=record.user, submitted=submitted_at, most=most)
     if _is_array(record):  # for a moment slurmdbd knows an array as a job without tasks
         return tuple(task for task in mine if (task.index or "").isdigit())
     return mine
@@ -529,10 +554,20 @@ def _tracked(record: Record, now: datetime) -> Decision:
     visible = ("state", "reason", "nodes", "restarts", "array")
     same = all(getattr(before, name) == getattr(after, name) for name in visible)
     just_submitted = summary.state.kind is Kind.WAITING and after.reason is None
+    same = same and before.partition in {None, after.partition} and not _estimate_is_news(record, before, after, now)
     # while a control step does not get through, why it does not is what the person has to know
     if same and (reason is record.standing.reason or just_submitted or record.tries):
         return Decision(record)
-    return _stand(record, now, reason, message, status=record.status.model_copy(update={"slurm": after}))
+    estimated = now if before.estimated_start_time != after.estimated_start_time else record.estimated
+    return _stand(record, now, reason, message, estimated=estimated, status=record.status.model_copy(update={"slurm": after}))
+
+
+def _estimate_is_news(record: Record, before: SlurmStatus, after: SlurmStatus, now: datetime) -> bool:
+    """Whether Slurm thinks that it starts at quite another time than is shown, and that has not just been said."""
+    old, new = before.estimated_start_time, after.estimated_start_time
+    if old == new or (record.estimated is not None and now - record.estimated < ESTIMATE_STAYS):
+        return False
+    return old is None or new is None or abs(new - old) > max(timedelta(minutes=1), abs(old - now) / 10)
 
 
 def _ended(record: Record, now: datetime) -> Decision:

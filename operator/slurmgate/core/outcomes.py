@@ -93,6 +93,8 @@ class Source(StrEnum):
 
     QUEUE = "squeue"
     ACCOUNTING = "sacct"
+    EXIT_RECORDS = "exit records"
+    """What batch scripts leave beside their output where there is no accounting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,8 @@ class Task:
     """The token in the job's comment or submit line, where this source shows it."""
     submit_time: datetime | None = None
     start_time: datetime | None = None
+    expected_start: datetime | None = None
+    """When the scheduler thinks that a job that waits will start."""
     end_time: datetime | None = None
     partition: str | None = None
     nodes: str | None = None

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     PREPARING = "Preparing", "The submission is being checked and prepared."
     ACCEPTED = "Accepted", "The submission is valid and its owner is a known user of the cluster."
     SUBMITTING = "Submitting", "The files are being placed on the cluster and sbatch is being run."
+    ADOPTING = "Adopting", "The job that the annotation slurmgate.dev/adopt names is being looked for."
     SUBMITTED = "Submitted", "Slurm has the job."
     SUBMISSION_UNKNOWN = (
         "SubmissionUnknown",
@@ -49,7 +50,11 @@ class Reason(StrEnum):
     KEY_UNAVAILABLE = "KeyUnavailable", "The user's private key could not be read."
     CLUSTER_UNREACHABLE = "ClusterUnreachable", "No login node could be reached over SSH; it is tried again."
     HOST_KEY_MISMATCH = "HostKeyMismatch", "The login node's host key is not one that the SlurmCluster lists."
-    AUTHENTICATION_FAILED = "AuthenticationFailed", "The login node refused the user's key."
+    AUTHENTICATION_FAILED = "AuthenticationFailed", "The login node refused the user's key, or did not let the user in."
+    LOGIN_SHELL_FAILED = (
+        "LoginShellFailed",
+        "The user's login shell did not run our command to its end: look at the start files (.bashrc) and at the home.",
+    )
     CONTROLLER_UNAVAILABLE = "ControllerUnavailable", "slurmctld did not answer; nothing is concluded from that."
     ACCOUNTING_UNAVAILABLE = "AccountingUnavailable", "slurmdbd did not answer; nothing is concluded from that."
     COMMAND_FAILED = "CommandFailed", "A command on the login node failed; the message has its words."
@@ -87,3 +92,4 @@ class Reason(StrEnum):
     PROBLEMS_FOUND = "ProblemsFound", "Some entries of the user mapping are not usable; the others are."
     VERSION_TOO_OLD = "VersionTooOld", "This version of Slurm is older than 22.05."
     NO_ACCOUNTING = "NoAccounting", "The cluster keeps no accounting."
+    STRAY_JOBS = "StrayJobs", "Slurm has jobs of ours whose JobSubmission is gone; spec.strayJobs says what becomes of them."

@@ -38,6 +38,8 @@ class Step(Enum):
     CANCEL = auto()
     HOLD = auto()
     RELEASE = auto()
+    DISOWN = auto()
+    """Write down on the cluster that its job belongs to nobody any more."""
     TIDY = auto()
     """Remove from the cluster what only the run needed."""
     LET_GO = auto()
@@ -102,6 +104,12 @@ class Record:
     """Since when queue and accounting answer and neither has the job, or a part of it."""
     lost: bool = False
     """That has been so for so long that it will hardly come back."""
+    disowned: bool = False
+    """The cluster has it in writing that the job belongs to nobody."""
+    adopts: str | None = None
+    """The token of another submission, whose job this one takes over instead of submitting one."""
+    estimated: datetime | None = None
+    """When it was last said when it may start."""
     unread: bool = False
     """Whether Slurm's accounting has still to be asked for what has ended."""
 
@@ -121,6 +129,11 @@ class Record:
         if self.status.user is None:
             raise ValueError(f"{self.namespace}/{self.name} has no user yet")
         return self.status.user
+
+    @property
+    def job_token(self) -> str:
+        """The token that the job in Slurm carries."""
+        return self.adopts or self.token
 
     @property
     def job_id(self) -> str | None:

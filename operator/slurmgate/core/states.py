@@ -1,6 +1,6 @@
-"""Slurm's job states and pending reasons, and what each means to us. One row each; a new one is one more row.
+"""Slurm's job states, and what each means to us. One row each; a new one is one more row.
 
-Sources: man squeue (JOB STATE CODES, JOB REASON CODES) of 22.05, 24.11 and 26.05; slurm/slurm.h (enum job_states, JOB_* flags).
+Sources: man squeue (JOB STATE CODES) of 22.05, 24.11 and 26.05; slurm/slurm.h (enum job_states, JOB_* flags).
 """
 
 from dataclasses import dataclass
@@ -79,31 +79,3 @@ UNHEARD_OF = State(Kind.ENDING, Reason.COMPLETING)
 def state(word: str) -> State:
     """The row of a Slurm state; Slurm's own word is kept in status whatever the row says."""
     return STATES.get(word, UNHEARD_OF)
-
-
-_HOLDS = {"JobHoldMaxRequeue", "ReservationDeleted"}
-_RESOURCES = {
-    "Resources",
-    "ReqNodeNotAvail",
-    "NodeDown",
-    "PartitionDown",
-    "PartitionInactive",
-    "Reservation",
-}
-_LIMITS = ("QOS", "Assoc", "Max", "PartitionTimeLimit", "PartitionNodeLimit", "JobArrayTaskLimit")
-
-
-def waiting_reason(slurm_reason: str | None) -> Reason:
-    """Slurm's reason of a pending job in our words."""
-    word = (slurm_reason or "").strip("()").split(",")[0]
-    if word in _HOLDS or "held" in word.lower():  # JobHeldUser, JobHeldAdmin, "job requeued in held state", ...
-        return Reason.HELD
-    if word.startswith("Dependency"):
-        return Reason.DEPENDENCY
-    if word == "Priority":
-        return Reason.QUEUED_PRIORITY
-    if word in _RESOURCES or word.startswith("Nodes required"):
-        return Reason.QUEUED_RESOURCES
-    if word.startswith(_LIMITS):
-        return Reason.QUEUED_LIMIT
-    return Reason.QUEUED

@@ -10,8 +10,9 @@ from datetime import datetime
 
 from slurmgate.core.arrays import MOST_TASKS, expanded, indexes, ranges
 from slurmgate.core.outcomes import Task
+from slurmgate.core.pending import why
 from slurmgate.core.reasons import Reason
-from slurmgate.core.states import Kind, State, state, waiting_reason
+from slurmgate.core.states import Kind, State, state
 from slurmgate.resources.submission import ArrayStatus, Phase, SlurmStatus, Usage
 
 _LIVELIEST_FIRST = (Kind.RUNNING, Kind.ENDING, Kind.WAITING, Kind.ENDED)
@@ -84,6 +85,24 @@ def merge_ended(known: Iterable[Task], records: Iterable[Task]) -> tuple[Task, .
     return merge(known, (record for record in records if not live(record) and record.index not in alive))
 
 
+def merge_exits(known: Iterable[Task], left: Iterable[Task], *, cancelled: bool) -> tuple[Task, ...]:
+    """The known rows with what batch scripts left about their ends.
+
+    squeue knows better how a job ended for as long as it knows the job: only what agrees with it is added. Of others, whoever
+    asked Slurm to cancel it takes a bad end for that.
+    """
+    rows = {task.index: task for task in known}
+    for record in left:
+        row = rows.get(record.index)
+        if row is None:
+            rows[record.index] = replace(record, state="CANCELLED") if cancelled and record.state == "FAILED" else record
+        elif row.state == record.state:
+            rows[record.index] = replace(
+                row, exit_code=record.exit_code, signal=record.signal, elapsed_seconds=record.elapsed_seconds
+            )
+    return tuple(rows.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """One job in one line: the state of its liveliest task, or the worst end."""
@@ -109,7 +128,7 @@ def summarise(tasks: tuple[Task, ...]) -> Summary:
 def _reason(task: Task, row: State) -> Reason:
     if row.reason is not Reason.QUEUED:
         return row.reason
-    reason = waiting_reason(task.reason)
+    reason, _ = why(task.reason)
     return Reason.REQUEUED if reason is Reason.QUEUED and task.restarts else reason
 
 
@@ -119,7 +138,8 @@ def _badness(task: Task) -> int:
 
 def _in_slurms_words(task: Task) -> str:
     word = _word(task.reason)
-    return f"Slurm: {task.state}" + (f" ({word})" if word else "")
+    meaning = why(word)[1] if waiting(task) else ""
+    return f"Slurm: {task.state}" + (f" ({word})" if word else "") + (f": {meaning}" if meaning else "")
 
 
 def _word(reason: str | None) -> str | None:
@@ -148,6 +168,7 @@ def slurm_status(before: SlurmStatus, tasks: tuple[Task, ...]) -> SlurmStatus:
             "exit_code": task.exit_code if settled(task) else None,
             "signal": task.signal if settled(task) else None,
             "submit_time": _earliest(each.submit_time for each in tasks) or before.submit_time,
+            "estimated_start_time": _earliest(each.expected_start for each in tasks) if waiting(task) else None,
             "start_time": _earliest(each.start_time for each in tasks if state(each.state).kind is not Kind.WAITING),
             "end_time": None if any(map(live, tasks)) else _latest(each.end_time for each in tasks),
             "partition": task.partition or before.partition,

@@ -44,6 +44,7 @@ async def admit(record: Record, spec: JobSubmissionSpec, site: Site, references:
         if not isinstance(script, bytes):
             return script
         files = [await _file(record, file, references) for file in spec.files]
+        installation = await references.installation()
         environment = [(variable.name, await _value(record, variable, references)) for variable in spec.environment]
     except ReferenceProblem as problem:
         return NotNow(problem.reason, str(problem))
@@ -58,6 +59,8 @@ async def admit(record: Record, spec: JobSubmissionSpec, site: Site, references:
         environment=environment,
         held=record.wishes.suspend,
         cluster=site.spec,
+        installation=installation,
+        accounting=site.keeps_accounting,
     )
     if isinstance(prepared, Refused):
         return prepared

@@ -26,18 +26,25 @@ from slurmgate.core.outcomes import (
 )
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record, Stage, Step
+from slurmgate.core.strays import Origin
 from slurmgate.engine.admission import Admitted, admit
+from slurmgate.engine.cancelling import Canceller
 from slurmgate.engine.ports import Outbox, References, Undelivered
 from slurmgate.engine.site import Site
+from slurmgate.engine.sweeping import Sweeper
 from slurmgate.engine.tracking import Tracker
 from slurmgate.engine.workqueue import WorkQueue
+from slurmgate.resources.base import ADOPT_ANNOTATION
 from slurmgate.resources.submission import JobSubmission, JobSubmissionSpec, JobSubmissionStatus
 from slurmgate.slurm.gateway import Package
+from slurmgate.slurm.package import TOKEN
 from slurmgate.telemetry.logs import bind
 from slurmgate.telemetry.metrics import Metrics
 
-STEPPERS = 16
+STEPPERS = 32
 """Submissions worked on at once, for each cluster."""
+STEPPERS_PER_OWNER = 4
+"""Of one owner. A home or a start file that hangs keeps as many places occupied as its owner may have."""
 UNDELIVERED_SECONDS = 5.0
 UNFORESEEN_SECONDS = 60.0
 
@@ -48,7 +55,14 @@ class ClusterWorker:
     """The submissions of one cluster. Exists as soon as a submission names the cluster, even before there is one."""
 
     def __init__(
-        self, name: str, *, outbox: Outbox, references: References, metrics: Metrics, clock: Callable[[], datetime]
+        self,
+        name: str,
+        *,
+        outbox: Outbox,
+        references: References,
+        metrics: Metrics,
+        held: Callable[[str], bool],
+        clock: Callable[[], datetime],
     ) -> None:
         self.name = name
         self._outbox = outbox
@@ -57,8 +71,11 @@ class ClusterWorker:
         self._clock = clock
         self._records: dict[str, Record] = {}
         self._specs: dict[str, JobSubmissionSpec] = {}
-        self._queue = WorkQueue()
+        self._queue = WorkQueue(self._owner_of, at_once=STEPPERS_PER_OWNER)
         self._tracker = Tracker(self._known, self._change, clock=clock)
+        self._held = held
+        self._canceller = Canceller(self._change, clock=clock)
+        self._sweeper = Sweeper(references, held=held, metrics=metrics)
         self._site: Site | None = None
         self._opening = False
 
@@ -66,6 +83,12 @@ class ClusterWorker:
     def records(self) -> tuple[Record, ...]:
         """What the worker holds now."""
         return tuple(self._records.values())
+
+    def holds(self, token: str) -> bool:
+        """Whether the job with this token is one of its submissions'."""
+        return token in self._records or token in {
+            record.adopts for record in self._records.values() if record.stage is not Stage.PREPARING
+        }
 
     @property
     def idle(self) -> bool:
@@ -80,7 +103,7 @@ class ClusterWorker:
         """The cluster is described now, in another way, or not any more."""
         self._opening = False
         self._site = site
-        self._tracker.site = site
+        self._tracker.site = self._canceller.site = self._sweeper.site = site
         self.wake()
 
     def wake(self) -> None:
@@ -117,13 +140,18 @@ class ClusterWorker:
     async def run(self) -> None:
         """Work until stopped. A step that is cut short leaves its submission to be looked up, not lost."""
         async with asyncio.TaskGroup() as tasks:
-            tracking = tasks.create_task(self._tracker.run(), name=f"{self.name}-tracker")
+            watching = [
+                tasks.create_task(self._tracker.run(), name=f"{self.name}-tracker"),
+                tasks.create_task(self._canceller.run(), name=f"{self.name}-canceller"),
+                tasks.create_task(self._sweeper.run(), name=f"{self.name}-sweeper"),
+            ]
             async with asyncio.TaskGroup() as steps:
                 places = asyncio.Semaphore(STEPPERS)
                 while (token := await self._next(places)) is not None:
                     step = steps.create_task(self._step(token), name=f"{self.name}-step-{token}")
                     step.add_done_callback(lambda _: places.release())
-            tracking.cancel()
+            for task in watching:
+                task.cancel()
 
     def stop(self) -> None:
         """Begin no further step; `run` returns when those under way are done."""
@@ -171,7 +199,9 @@ class ClusterWorker:
                 await self._admit(record)
             case Step.FIND:
                 await self._find(record)
-            case Step.CANCEL | Step.HOLD | Step.RELEASE | Step.TIDY:
+            case Step.CANCEL if self._site:
+                self._canceller.add(record)
+            case Step.CANCEL | Step.HOLD | Step.RELEASE | Step.DISOWN | Step.TIDY:
                 await self._control(record, step)
             case Step.LET_GO:
                 await self._let_go(record)
@@ -195,7 +225,7 @@ class ClusterWorker:
             return
         tentative = decide(record).record
         fixed = record.finalized and tentative.status == record.status
-        if tentative.stage is Stage.ACCEPTED and not fixed and not await self._outbox.fix(tentative):
+        if tentative.stage in {Stage.ACCEPTED, Stage.UNKNOWN} and not fixed and not await self._outbox.fix(tentative):
             self.forget(record.token)  # it is gone, or going
             return
         if self._change(record.token, record.stage, decide):
@@ -205,7 +235,17 @@ class ClusterWorker:
         spec = self._specs.get(record.token)
         if self._site is None or spec is None:
             return NotNow(Reason.CLUSTER_NOT_FOUND, f"spec.clusterRef.name: there is no SlurmCluster {self.name!r}.")
+        if refusal := self._not_adoptable(record.adopts):
+            return refusal
         return await admit(record, spec, self._site, self._references)
+
+    def _not_adoptable(self, token: str | None) -> Refused | None:
+        where = f"metadata.annotations[{ADOPT_ANNOTATION}]"
+        if token and not TOKEN.fullmatch(token):
+            return Refused(Reason.INVALID_SPEC, f"{where}: {token!r} is no uid")
+        if token and self._held(token):
+            return Refused(Reason.INVALID_SPEC, f"{where}: {token} is still there; its job cannot be taken from it")
+        return None
 
     async def _send(self, record: Record, package: Package) -> None:
         """Stage it, then run sbatch, unless somebody has stopped it by then."""
@@ -234,26 +274,35 @@ class ClusterWorker:
         if site is None:
             outcome = Uncertain(f"There is no SlurmCluster {self.name!r} to look the job up on.")
         else:
-            outcome = await site.gateway.find(record.user, record.token, record.status.working_directory or "")
+            outcome = await self._look_up(site, record)
         self._change(record.token, record.stage, lambda current: lifecycle.found(current, outcome, self._clock()))
+
+    async def _look_up(self, site: Site, record: Record) -> FindOutcome:
+        outcome = await site.gateway.find(record.user, record.job_token, record.status.working_directory or "")
+        if record.adopts and isinstance(outcome, Submitted):
+            origin = Origin(await self._references.installation(), record.namespace, record.name, record.token)
+            written = await site.gateway.belong(record.user, record.adopts, outcome.directory, origin)
+            if written is not None:
+                return Uncertain(written.message)
+        return outcome
 
     async def _control(self, record: Record, step: Step) -> None:
         outcome = await self._ask(record, step)
         self._change(record.token, record.stage, lambda current: lifecycle.controlled(current, step, outcome, self._clock()))
 
     async def _ask(self, record: Record, step: Step) -> ControlOutcome:
-        site, job_id = self._site, record.job_id or ""
+        site, job_id, directory = self._site, record.job_id or "", record.status.working_directory or ""
         if site is None:
             return NotNow(Reason.CLUSTER_NOT_FOUND, f"spec.clusterRef.name: there is no SlurmCluster {self.name!r}.")
         match step:
-            case Step.CANCEL:
-                return await site.gateway.cancel(record.user, [job_id])
             case Step.HOLD:
                 return await site.gateway.hold(record.user, job_id)
             case Step.RELEASE:
                 return await site.gateway.release(record.user, job_id)
+            case Step.DISOWN:
+                return await site.gateway.belong(record.user, record.job_token, directory, None)
             case _:
-                return await site.gateway.tidy(record.user, record.token, record.status.working_directory or "")
+                return await site.gateway.tidy(record.user, record.job_token, directory)
 
     async def _let_go(self, record: Record) -> None:
         await self._outbox.let_go(record)
@@ -273,6 +322,10 @@ class ClusterWorker:
         return timedelta(seconds=self._site.spec.limits.deletion_deadline_seconds)
 
     # Records -----------------------------------------------------------------------------------------------------
+
+    def _owner_of(self, token: str) -> str:
+        record = self._records.get(token)
+        return record.owner if record else ""
 
     def _known(self) -> list[Record]:
         return [record for record in self._records.values() if record.stage is Stage.KNOWN]

@@ -4,15 +4,19 @@ from slurmgate.core.reasons import Reason
 from slurmgate.engine.ports import ReferenceProblem
 from slurmgate.kube.addresses import Address
 from slurmgate.kube.content import Kind
-from slurmgate.kube.errors import ApiError
+from slurmgate.kube.errors import ApiError, NotFoundError
 from slurmgate.kube.references import ReferenceProblemError, ReferenceReader
 from slurmgate.kube.session import ApiSession
+from slurmgate.resources.submission import JobSubmission
+
+_OLDEST_NAMESPACE = "kube-system"
 
 
 class KubernetesReferences:
-    """Nothing is cached: what is read is as it is now."""
+    """Nothing is cached that can change: what is read is as it is now."""
 
     def __init__(self, api: ApiSession, *, own_namespace: str) -> None:
+        self._installation: str | None = None
         self._api = api
         self._references = ReferenceReader(api)
         self._own_namespace = own_namespace
@@ -48,3 +52,23 @@ class KubernetesReferences:
             raise ReferenceProblem(Reason.REFERENCE_UNREADABLE, f"namespace {namespace}: {error}") from None
         value = (body["metadata"].get("annotations") or {}).get(annotation)
         return None if value is None else str(value)
+
+    async def installation(self) -> str:
+        """Which Kubernetes cluster this is: by custom, the uid of its namespace kube-system."""
+        if self._installation is None:
+            try:
+                body = await self._api.get(Address("namespaces", None, _OLDEST_NAMESPACE))
+            except ApiError as error:
+                raise ReferenceProblem(Reason.REFERENCE_UNREADABLE, f"namespace {_OLDEST_NAMESPACE}: {error}") from None
+            self._installation = str(body["metadata"]["uid"])
+        return self._installation
+
+    async def submission_uid(self, namespace: str, name: str) -> str | None:
+        """The uid of the JobSubmission of this name, None if there is none."""
+        try:
+            body = await self._api.get(Address(JobSubmission.PLURAL, namespace, name))
+        except NotFoundError:
+            return None
+        except ApiError as error:
+            raise ReferenceProblem(Reason.REFERENCE_UNREADABLE, f"JobSubmission {namespace}/{name}: {error}") from None
+        return str(body["metadata"]["uid"])

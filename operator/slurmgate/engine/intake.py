@@ -136,11 +136,20 @@ class Intake:
         worker = self._workers.get(name)
         if worker is None:
             worker = ClusterWorker(
-                name, outbox=self._outbox, references=self._references, metrics=self._metrics, clock=self._clock
+                name,
+                outbox=self._outbox,
+                references=self._references,
+                metrics=self._metrics,
+                held=self._held,
+                clock=self._clock,
             )
             self._workers[name] = worker
             self._start(f"worker {name}", worker.run)
         return worker
+
+    def _held(self, token: str) -> bool:
+        """Whether the job with this token is a submission's, on whichever cluster."""
+        return any(worker.holds(token) for worker in self._workers.values())
 
     def _retire(self, worker: ClusterWorker) -> None:
         """End a worker that has nothing left: anybody can name clusters that are none."""

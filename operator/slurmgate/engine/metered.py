@@ -1,7 +1,7 @@
 """Counts and times what clusters are asked, whichever way they are driven."""
 
 import time
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from slurmgate.core.outcomes import (
@@ -15,7 +15,8 @@ from slurmgate.core.outcomes import (
     SubmitOutcome,
     Unavailable,
 )
-from slurmgate.slurm.gateway import Gateway, Package
+from slurmgate.core.strays import Origin
+from slurmgate.slurm.gateway import Gateway, Package, Workplace
 from slurmgate.ssh.outcome import Cause
 from slurmgate.telemetry.metrics import Metrics
 
@@ -58,7 +59,19 @@ class MeteredGateway:
         """See Gateway."""
         return await self._timed("account", self._gateway.account(user, job_ids))
 
-    async def cancel(self, user: str, job_ids: Sequence[str]) -> ControlOutcome:
+    async def exits(self, user: str, jobs: Sequence[Workplace]) -> Observation:
+        """See Gateway."""
+        return await self._timed("exits", self._gateway.exits(user, jobs))
+
+    async def origins(self, user: str, jobs: Mapping[str, str]) -> Mapping[str, Origin] | Unavailable:
+        """See Gateway."""
+        return await self._timed("origins", self._gateway.origins(user, jobs))
+
+    async def belong(self, user: str, token: str, directory: str, origin: Origin | None) -> ControlOutcome:
+        """See Gateway."""
+        return await self._timed("belong", self._gateway.belong(user, token, directory, origin))
+
+    async def cancel(self, user: str, job_ids: Sequence[str]) -> Mapping[str, NotNow | Refused]:
         """See Gateway."""
         return await self._timed("cancel", self._gateway.cancel(user, job_ids))
 

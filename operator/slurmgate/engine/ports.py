@@ -29,6 +29,12 @@ class References(Protocol):
     async def namespace_annotation(self, namespace: str, annotation: str) -> str | None:
         """An annotation of a namespace, None where it has none."""
 
+    async def installation(self) -> str:
+        """Which Kubernetes cluster this is."""
+
+    async def submission_uid(self, namespace: str, name: str) -> str | None:
+        """The uid of the JobSubmission of this name, None if there is none."""
+
 
 class Undelivered(Exception):  # noqa: N818 - a state of the world, not an error of ours
     """Kubernetes could not be told and nobody can say whether it knows; the text says why."""

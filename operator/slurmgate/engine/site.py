@@ -90,8 +90,10 @@ class Site:
 
     @property
     def keeps_accounting(self) -> bool:
-        """Whether there is a slurmdbd at all. Assumed until the cluster has said otherwise."""
-        return self._health.facts is None or self._health.facts.accounting
+        """Whether there is a slurmdbd at all: what the cluster said last, and if it never has, then yes."""
+        if self._health.facts is not None:
+            return self._health.facts.accounting
+        return all(condition.reason != Reason.NO_ACCOUNTING for condition in self._status.conditions)
 
     def user_of(self, owner: str) -> str | Refused | NotNow:
         """The Slurm user that an owner is."""
@@ -105,6 +107,15 @@ class Site:
                 return Refused(Reason.USER_NOT_MAPPED, f"spec.owner: {owner} is mapped to the service user")
             case identity:
                 return identity.user
+
+    @property
+    def users(self) -> frozenset[str]:
+        """Everybody who is mapped."""
+        return frozenset(entry.mapped_user for entry in self._mapping.mapping.entries)
+
+    def note_strays(self, words: str) -> None:
+        """Which jobs have no submission any more; empty if none has."""
+        self._now(replace(self._health, strays=words))
 
     def questions(self, users: Collection[str]) -> list[Question]:
         """How to hear of the jobs of all these users. Jobs are taken to be hidden until the cluster has said otherwise."""
@@ -216,7 +227,7 @@ class Site:
         if answer is None:
             return
         recovered = isinstance(self._health.answer, Unavailable) and isinstance(answer, ClusterFacts)
-        self._now(self._health.told(answer))
+        self._now(self._health.told(answer, troubles=self._runner.troubles))
         self._metrics.cluster_up.labels(self.name).set(isinstance(answer, ClusterFacts))
         if recovered:
             self._use()  # nobody has to wait for the end of a long pause
@@ -260,9 +271,14 @@ class Site:
             connections_per_user=ssh.connections_per_user,
             sessions_per_connection=ssh.sessions_per_connection,
         )
-        runner = Runner(endpoint, self, ConnectionCounter(self._metrics))
+        runner = Runner(endpoint, self, observer=ConnectionCounter(self._metrics), changed=self._login_nodes_changed)
         self._gateway = MeteredGateway(CliGateway(runner, self.spec), cluster=self.name, metrics=self._metrics)
         return runner
+
+    def _login_nodes_changed(self, recovered: bool) -> None:
+        self._news.set()
+        if recovered:
+            self._use()  # nobody has to wait for the end of a long pause
 
     async def private_key(self, user: str) -> PrivateKey:
         """The key of a user: the service user's from its own Secret, everybody else's from the mapping."""

@@ -2,16 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
 from slurmgate.core import lifecycle
+from slurmgate.core.askers import Question
 from slurmgate.core.health import LOGIN_REASONS
 from slurmgate.core.lifecycle import Decision
 from slurmgate.core.outcomes import Unavailable
 from slurmgate.core.record import Record, Stage
 from slurmgate.engine.site import Site
+from slurmgate.slurm.gateway import Workplace
 
 _IDLE_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -27,34 +29,42 @@ class Tracker:
         self._known = known
         self._change = change
         self._clock = clock
+        self._asking: set[str] = set()
 
     async def run(self) -> None:
-        """Look again and again until cancelled."""
-        while True:
-            site = self.site
-            if site is not None and self._known():
-                try:
-                    await self._look(site)
-                except Exception:  # noqa: BLE001 - see below
-                    # A mistake of ours must not leave all jobs of the cluster unwatched for ever.
-                    _log.exception("A look at the queue failed in a way nobody foresaw")
-            await asyncio.sleep(site.spec.limits.poll_interval_seconds if site else _IDLE_SECONDS)
+        """Look again and again until cancelled. Who answers slowly, or never, keeps nobody else's jobs from being looked at."""
+        async with asyncio.TaskGroup() as looks:
+            while True:
+                site = self.site
+                if site is not None:
+                    for question in site.questions({record.user for record in self._known()}):
+                        if question.askers[0] not in self._asking:
+                            looks.create_task(self._look(site, question), name=f"look-{question.askers[0]}")
+                await asyncio.sleep(site.spec.limits.poll_interval_seconds if site else _IDLE_SECONDS)
 
-    async def _look(self, site: Site) -> None:
-        records = self._known()  # before asking: what is submitted meanwhile is not in this answer
-        for question in site.questions({record.user for record in records}):
-            for asker in question.askers:
-                answer = await site.gateway.observe(asker, question.users)
-                site.note(asker, answer)
-                if not (isinstance(answer, Unavailable) and answer.reason in LOGIN_REASONS):
-                    break  # only who cannot log in at all is replaced by somebody else
-            else:
-                continue
+    async def _look(self, site: Site, question: Question) -> None:
+        first = question.askers[0]
+        self._asking.add(first)
+        try:
+            await self._ask(site, question)
+        except Exception:  # noqa: BLE001 - see below
+            # A mistake of ours must not leave all jobs of the cluster unwatched for ever.
+            _log.exception("A look at the queue failed in a way nobody foresaw")
+        finally:
+            self._asking.discard(first)
+
+    async def _ask(self, site: Site, question: Question) -> None:
+        asked = [record for record in self._known() if record.user in question.users]  # what comes meanwhile is in no answer
+        for asker in question.askers:
+            answer = await site.gateway.observe(asker, question.users)
+            site.note(asker, answer)
             if isinstance(answer, Unavailable):
-                continue  # says nothing about any job
-            asked = [record for record in records if record.user in question.users]
+                if answer.reason in LOGIN_REASONS:
+                    continue  # only who cannot log in at all is replaced by somebody else
+                return  # says nothing about any job
             self._tell(asked, partial(lifecycle.queue_seen, seen=answer))
             await self._account(site, asker, {record.token for record in asked})
+            return
 
     async def _account(self, site: Site, asker: str, tokens: set[str]) -> None:
         unread = [record for record in self._known() if record.token in tokens and record.unread]
@@ -62,11 +72,18 @@ class Tracker:
             return
         lost_after = timedelta(seconds=site.spec.limits.lost_after_seconds)
         if not site.keeps_accounting:
-            self._tell(unread, partial(lifecycle.without_accounting, lost_after=lost_after))
+            await self._read_exits(site, unread, lost_after)
             return
         answer = await site.gateway.account(asker, _ids(unread))
         site.note(asker, answer)
         self._tell(unread, partial(lifecycle.accounting_seen, seen=answer, lost_after=lost_after))
+
+    async def _read_exits(self, site: Site, unread: Sequence[Record], lost_after: timedelta) -> None:
+        """What batch scripts left is read by whoever ran them."""
+        for user in sorted({record.user for record in unread}):
+            records = [record for record in unread if record.user == user]
+            answer = await site.gateway.exits(user, [_workplace(record) for record in records])
+            self._tell(records, partial(lifecycle.without_accounting, exits=answer, lost_after=lost_after))
 
     def _tell(self, records: Iterable[Record], decide: Callable[..., Decision]) -> None:
         for record in records:
@@ -74,6 +91,10 @@ class Tracker:
                 self._change(record.token, Stage.KNOWN, lambda current: decide(current, now=self._clock()))
             except Exception:  # noqa: BLE001 - one job that trips over a mistake of ours must not hide all others
                 _log.exception("What Slurm says of %s/%s could not be used", record.namespace, record.name)
+
+
+def _workplace(record: Record) -> Workplace:
+    return Workplace(record.job_id or "", record.job_token, record.status.working_directory or "")
 
 
 def _ids(records: Iterable[Record]) -> list[str]:

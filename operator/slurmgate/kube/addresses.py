@@ -10,6 +10,7 @@ from slurmgate.resources.submission import JobSubmission
 
 API_VERSION = f"{GROUP}/{VERSION}"
 _PLURALS = {JobSubmission.KIND: JobSubmission.PLURAL, SlurmCluster.KIND: SlurmCluster.PLURAL}
+_GROUPS = {**dict.fromkeys(_PLURALS.values(), API_VERSION), "leases": "coordination.k8s.io/v1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Address:
     @property
     def path(self) -> str:
         """Path of its URL."""
-        root = f"/apis/{API_VERSION}" if self.plural in _PLURALS.values() else "/api/v1"
+        root = f"/apis/{_GROUPS[self.plural]}" if self.plural in _GROUPS else "/api/v1"
         scope = f"/namespaces/{quote(self.namespace, safe='')}" if self.namespace else ""
         name = f"/{quote(self.name, safe='')}" if self.name else ""
         return f"{root}{scope}/{self.plural}{name}" + (f"/{self.subresource}" if self.subresource else "")

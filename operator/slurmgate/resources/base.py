@@ -10,6 +10,7 @@ GROUP = "slurmgate.dev"
 VERSION = "v1alpha1"
 FINALIZER = f"{GROUP}/slurm-job"
 OWNERS_ANNOTATION = f"{GROUP}/owners"
+ADOPT_ANNOTATION = f"{GROUP}/adopt"
 USE_LABEL = f"{GROUP}/use"
 
 

@@ -1,5 +1,6 @@
 """SlurmCluster: how a Slurm cluster is reached, who is who on it, and what may be done there."""
 
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field, model_validator
@@ -138,6 +139,9 @@ class Limits(Model):
         description="For so long it is tried to cancel the job of a deleted submission. Then the object goes all the same, "
         "with a warning event.",
     )
+    sweep_interval_seconds: int = Field(
+        300, ge=10, le=86400, description="Seconds between two searches for jobs whose submission is gone."
+    )
     lost_after_seconds: int = Field(
         600,
         ge=10,
@@ -145,6 +149,13 @@ class Limits(Model):
         description="After so many seconds in which squeue and sacct answered and neither had a job, it is shown as `Lost`: "
         "never as failed, and it is looked for on. Accounting may lag by that much after slurmdbd was away.",
     )
+
+
+class StrayJobs(StrEnum):
+    """What becomes of jobs in Slurm whose submission is gone."""
+
+    REPORT = "Report"
+    CANCEL = "Cancel"
 
 
 class SlurmClusterSpec(Model):
@@ -155,6 +166,12 @@ class SlurmClusterSpec(Model):
     defaults: Defaults = Field(Defaults(), description="What a submission gets that neither it nor its script asks for.")
     commands: Commands = Field(Commands(), description="Absolute paths of Slurm's commands on the login nodes.")
     limits: Limits = Field(Limits(), description="How hard the cluster may be asked.")
+    stray_jobs: StrayJobs = Field(
+        StrayJobs.REPORT,
+        description="What becomes of jobs that this installation submitted and whose JobSubmission is gone, because somebody "
+        "took its finalizer off or its job could not be cancelled in time: `Report` (condition `NoStrayJobs`) or `Cancel`. "
+        "Jobs left behind on purpose (deletionPolicy: Orphan) are none.",
+    )
     allow_options: tuple[OptionName, ...] = Field(
         (),
         max_length=64,

@@ -1,6 +1,7 @@
 """JobSubmission: one Slurm job that somebody wants, and what became of it."""
 
 import base64
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
@@ -330,11 +331,19 @@ class SlurmStatus(Model):
     """The job as Slurm sees it, in Slurm's own words."""
 
     job_id: str | None = Field(None, description="Slurm's job id.")
+    token: str | None = Field(
+        None, description="The uid in the job's comment, if it was taken over from another submission (slurmgate.dev/adopt)."
+    )
     state: str | None = Field(None, description="Slurm's state (man squeue, JOB STATE CODES).")
     reason: str | None = Field(None, description="Slurm's reason (man squeue, JOB REASON CODES).")
     exit_code: int | None = Field(None, description="Exit code of the script.")
     signal: int | None = Field(None, description="Signal that ended the script.")
     submit_time: datetime | None = Field(None, description="When Slurm took the job.")
+    estimated_start_time: datetime | None = Field(
+        None,
+        description="When the scheduler thinks that a job that waits will start, if it has an idea. It often changes; shown is "
+        "a change of a minute and a tenth of the time left, at most every five minutes.",
+    )
     start_time: datetime | None = Field(None, description="When it started.")
     end_time: datetime | None = Field(None, description="When it ended.")
     partition: str | None = Field(None, description="Partition it waits, runs or ran in.")
@@ -407,6 +416,7 @@ class Metadata(Model):
     creation_timestamp: datetime
     deletion_timestamp: datetime | None = None
     finalizers: tuple[str, ...] = ()
+    annotations: Mapping[str, str] = Field(default_factory=dict)
 
 
 JobSubmission.model_rebuild()

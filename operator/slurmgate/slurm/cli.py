@@ -5,9 +5,9 @@ What cannot be known is said so: only a program that came to its end, with its c
 
 import re
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from slurmgate.core.outcomes import (
     ClusterFacts,
@@ -28,12 +28,15 @@ from slurmgate.core.outcomes import (
     Uncertain,
 )
 from slurmgate.core.reasons import Reason
+from slurmgate.core.strays import Origin
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import MAX_SCRIPT_BYTES
 from slurmgate.slurm import records, staging, verdicts
-from slurmgate.slurm.gateway import Package
+from slurmgate.slurm.gateway import Package, Workplace
 from slurmgate.slurm.login import KILLED, TIMED_OUT, TRANSFER_SECONDS, LoginNode, NoAnswer, Runner
 from slurmgate.slurm.remote import Answer
+
+T = TypeVar("T")
 
 WRITE_DOWN_SECONDS: Final = 15
 """What submit.sh may take longer than sbatch, to write down what came of it."""
@@ -43,9 +46,10 @@ MIN_JOB_AGE_SECONDS: Final = 300
 """slurm.conf's default MinJobAge: how long squeue knows a job that has ended."""
 DAY_SECONDS: Final = 86400
 JOBS_AT_ONCE: Final = 1000
-"""Job ids in one command: they share 128 KiB, the longest word that Linux takes."""
+"""Jobs in one command: their ids share 128 KiB, the longest word that Linux takes."""
 
 _JOB_ID = re.compile(r"^([1-9][0-9]{0,9})(;\S*)?\n", re.MULTILINE)
+_NOT_KILLED = re.compile(r"Kill job error on job id ([0-9]{1,10})\b")
 _OVER = re.compile(r"Invalid job id|already (completing|completed|finished)|no longer pending", re.IGNORECASE)
 
 
@@ -136,7 +140,7 @@ class CliGateway:
             match source:
                 case Seen():
                     if job_id := _with_token(source, token):
-                        return Submitted(job_id, directory=marker.get("directory"))
+                        return Submitted(job_id, directory=await self._place(user, job_id, marker))
                 case Unavailable(Reason.NO_ACCOUNTING):
                     accounted = False
                 case Unavailable(Reason.ACCOUNTING_UNAVAILABLE) if sure and marker.get("staged"):
@@ -145,6 +149,13 @@ class CliGateway:
                     return Uncertain(message)
         doubt = None if sure else self._doubt(marker, accounted=accounted)
         return doubt or await self._close(user, token, directory, marker)
+
+    async def _place(self, user: str, job_id: str, marker: Answer) -> str:
+        """The working directory of a job: where its marker is, or where Slurm says if that is somewhere else."""
+        if marker.get("attempt") != "0":
+            return marker.get("directory")
+        directories = await self._directories(user, [job_id])
+        return directories.get(job_id, "") if isinstance(directories, dict) else ""
 
     def _doubt(self, marker: Answer, *, accounted: bool) -> Refused | Uncertain | None:
         """What still speaks against a new attempt after one of which Slurm knows nothing."""
@@ -195,13 +206,51 @@ class CliGateway:
             tasks |= await self._with_full_exit_codes(user, answer.tasks)
         return Seen(Source.ACCOUNTING, tasks)
 
-    async def cancel(self, user: str, job_ids: Sequence[str]) -> ControlOutcome:
-        """Cancel jobs (scancel). A job that is over already is no failure."""
+    async def exits(self, user: str, jobs: Sequence[Workplace]) -> Observation:
+        """What these jobs of the user left about how they ended, where there is no accounting."""
+        tasks: dict[str, tuple[Task, ...]] = {}
+        for some in _chunks(jobs):
+            places = (line for job in some for line in (job.token, job.directory))
+            answer = await self._login.tell(user, "exits", str(len(some)), *places)
+            if isinstance(answer, NoAnswer):
+                return answer.unavailable(Reason.COMMAND_FAILED)
+            tasks |= records.exits(answer.all("exit"), job_ids={job.token: job.job_id for job in some}).tasks
+        return Seen(Source.EXIT_RECORDS, tasks)
+
+    async def origins(self, user: str, jobs: Mapping[str, str]) -> Mapping[str, Origin] | Unavailable:
+        """Which submissions these jobs of the user belong to; `jobs`: tokens by job id. Those that say nothing are left out."""
+        found: dict[str, Origin] = {}
+        for some in _chunks(list(jobs)):
+            directories = await self._directories(user, some)
+            if isinstance(directories, Unavailable):
+                return directories
+            places = [line for job, directory in directories.items() for line in (jobs[job], directory)]
+            answer = await self._login.tell(user, "origins", str(len(directories)), *places)
+            if isinstance(answer, NoAnswer):
+                return answer.unavailable(Reason.COMMAND_FAILED)
+            told = dict(line.partition(" ")[::2] for line in answer.all("origin"))
+            found |= {job: origin for job in directories if (origin := Origin.parse(told.get(jobs[job], "")))}
+        return found
+
+    async def _directories(self, user: str, job_ids: Sequence[str]) -> dict[str, str] | Unavailable:
+        """The working directories of jobs in the queue."""
+        mark = secrets.token_hex(4)
+        rows = await self._squeue(user, f"--jobs={','.join(job_ids)}", f"--Format={records.directory_format(mark)}")
+        return rows if isinstance(rows, Unavailable) else records.directories(rows, mark=mark)
+
+    async def belong(self, user: str, token: str, directory: str, origin: Origin | None) -> ControlOutcome:
+        """Write down which submission the job with this token belongs to from now on. None: to nobody."""
+        answer = await self._login.tell(user, "belong", token, directory, str(origin or ""))
+        return answer.not_now() if isinstance(answer, NoAnswer) else None
+
+    async def cancel(self, user: str, job_ids: Sequence[str]) -> Mapping[str, NotNow | Refused]:
+        """Cancel jobs (scancel). Returns why not for those that could not be; one that is over already is none of them."""
+        failures: dict[str, NotNow | Refused] = {}
         for some in _chunks(job_ids):
-            outcome = await self._control(user, self._commands.scancel, *some)
-            if outcome is not None:
-                return outcome
-        return None
+            answer = await self._login.command(user, self._commands.scancel, *some, failed=Reason.COMMAND_FAILED)
+            if isinstance(answer, Unavailable):
+                failures |= _not_cancelled(answer, some)
+        return failures
 
     async def hold(self, user: str, job_id: str) -> ControlOutcome:
         """Hold a job in the queue (scontrol hold)."""
@@ -215,9 +264,7 @@ class CliGateway:
         answer = await self._login.command(user, *argv, failed=Reason.COMMAND_FAILED)
         if not isinstance(answer, Unavailable) or all(map(_OVER.search, answer.message.splitlines())):
             return None
-        if answer.reason is not Reason.COMMAND_FAILED:
-            return NotNow(answer.reason, answer.message)
-        return verdicts.refusal(answer.message, reason=Reason.COMMAND_FAILED)
+        return _failure(answer)
 
     async def _squeue(self, user: str, *arguments: str) -> tuple[str, ...] | Unavailable:
         squeue = (self._commands.squeue, "--noheader", "--all", "--states=all")
@@ -248,6 +295,21 @@ class CliGateway:
         return {job: tuple(records.with_full_exit_code(row, codes) for row in rows) for job, rows in tasks.items()}
 
 
+def _failure(answer: Unavailable) -> NotNow | Refused:
+    if answer.reason is not Reason.COMMAND_FAILED:
+        return NotNow(answer.reason, answer.message)
+    return verdicts.refusal(answer.message, reason=Reason.COMMAND_FAILED)
+
+
+def _not_cancelled(answer: Unavailable, job_ids: Sequence[str]) -> dict[str, NotNow | Refused]:
+    """Which of these jobs scancel did not cancel: it has a line for each, or else none of them was."""
+    lines = [line for line in answer.message.splitlines() if not _OVER.search(line)]
+    named = {match[1]: line for line in lines if (match := _NOT_KILLED.search(line))}
+    if len(named) == len(lines):
+        return {job_id: _failure(replace(answer, message=line)) for job_id, line in named.items()}
+    return dict.fromkeys(job_ids, _failure(answer))
+
+
 def _attempt(answer: Answer, directory: str) -> Submitted | Refused | NotNow | None:
     """What the files of an attempt say; None if they do not say whether Slurm has the job."""
     words = answer.words("err")
@@ -269,5 +331,5 @@ def _with_token(seen: Seen, token: str) -> str | None:
     return next((job for job, tasks in seen.tasks.items() if any(task.token == token for task in tasks)), None)
 
 
-def _chunks(job_ids: Sequence[str]) -> list[Sequence[str]]:
-    return [job_ids[start : start + JOBS_AT_ONCE] for start in range(0, len(job_ids), JOBS_AT_ONCE)]
+def _chunks(jobs: Sequence[T]) -> list[Sequence[T]]:
+    return [jobs[start : start + JOBS_AT_ONCE] for start in range(0, len(jobs), JOBS_AT_ONCE)]

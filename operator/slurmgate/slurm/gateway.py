@@ -1,6 +1,6 @@
 """What a cluster can be asked, however it is driven."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from slurmgate.core.outcomes import (
     SubmitOutcome,
     Unavailable,
 )
+from slurmgate.core.strays import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,19 @@ class Package:
     """Arguments of sbatch, one word each, without the script's path."""
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     files: tuple[File, ...] = ()
+    origin: str = ""
+    """The submission, as `Origin` writes it."""
     keep_script: bool = True
     """Leave a copy of the script beside the output, as `<name>.sh`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where a job of ours runs."""
+
+    job_id: str
+    token: str
+    directory: str
 
 
 class Gateway(Protocol):
@@ -81,8 +93,17 @@ class Gateway(Protocol):
     async def account(self, user: str, job_ids: Sequence[str]) -> Observation:
         """The accounting records of these jobs (sacct)."""
 
-    async def cancel(self, user: str, job_ids: Sequence[str]) -> ControlOutcome:
-        """Cancel jobs (scancel). A job that is over already is no failure."""
+    async def exits(self, user: str, jobs: Sequence[Workplace]) -> Observation:
+        """What these jobs of the user left about how they ended, where there is no accounting."""
+
+    async def origins(self, user: str, jobs: Mapping[str, str]) -> Mapping[str, Origin] | Unavailable:
+        """Which submissions these jobs of the user belong to; `jobs`: tokens by job id. Those that say nothing are left out."""
+
+    async def belong(self, user: str, token: str, directory: str, origin: Origin | None) -> ControlOutcome:
+        """Write down which submission the job with this token belongs to from now on. None: to nobody."""
+
+    async def cancel(self, user: str, job_ids: Sequence[str]) -> Mapping[str, NotNow | Refused]:
+        """Cancel jobs (scancel). Returns why not for those that could not be; one that is over already is none of them."""
 
     async def hold(self, user: str, job_id: str) -> ControlOutcome:
         """Hold a job in the queue (scontrol hold)."""

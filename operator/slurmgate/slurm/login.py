@@ -16,13 +16,14 @@ CONNECT_SECONDS: Final = 30
 
 _ANSWER_BYTES = 256 * 1024
 """Of a program, with what start files print around it. Whoever has an account chooses how much that is."""
-_LONG_ANSWERS = {"read": 2 * 1024 * 1024, "describe": 1024 * 1024, "run": 16 * 1024 * 1024}
-"""A script of 1 MiB in base64; partitions; squeue's rows of 100,000 jobs."""
+_LONG_ANSWERS = {"read": 2 * 1024 * 1024, "describe": 1024 * 1024, "run": 16 * 1024 * 1024, "exits": 16 * 1024 * 1024}
+"""A script of 1 MiB in base64; partitions; squeue's rows of 100,000 jobs, and the exit records of as many."""
 
 _REASONS = {
     Cause.HOST_KEY_MISMATCH: Reason.HOST_KEY_MISMATCH,
     Cause.NO_HOST_KEYS: Reason.HOST_KEY_MISMATCH,
     Cause.AUTHENTICATION_FAILED: Reason.AUTHENTICATION_FAILED,
+    Cause.NO_LOGIN: Reason.AUTHENTICATION_FAILED,
     Cause.KEY_UNAVAILABLE: Reason.KEY_UNAVAILABLE,
 }
 TIMED_OUT: Final = {124, 137}
@@ -46,16 +47,16 @@ class NoAnswer:
     not_run: Reason | None
     """Why it certainly was not started; None if it may have run."""
     message: str
-    cut_off: bool = True
-    """Nothing was heard of its end; else it ended too early."""
+    blame: Reason | None = Reason.CLUSTER_UNREACHABLE
+    """Why nothing was heard of its end; None if it is for what it was asked."""
 
     def unavailable(self, failed: Reason) -> Unavailable:
         """For a question; `failed` is the reason if it was asked and found no end."""
-        return Unavailable(self.not_run or (Reason.CLUSTER_UNREACHABLE if self.cut_off else failed), self.message)
+        return Unavailable(self.not_run or self.blame or failed, self.message)
 
     def not_now(self) -> NotNow:
         """For what is harmless to repeat."""
-        return NotNow(self.not_run or Reason.CLUSTER_UNREACHABLE, self.message)
+        return NotNow(self.not_run or self.blame or Reason.COMMAND_FAILED, self.message)
 
 
 class LoginNode:
@@ -76,11 +77,12 @@ class LoginNode:
         outcome = await self._runner.run(user, argv, stdin=stdin, deadline=deadline, output_limit=output_limit)
         match outcome:
             case Ran():
-                return remote.answer(outcome.stdout) or NoAnswer(None, _unended(outcome, limit), cut_off=False)
+                blame = None if outcome.exit_status in TIMED_OUT else Reason.LOGIN_SHELL_FAILED
+                return remote.answer(outcome.stdout) or NoAnswer(None, _unended(outcome, limit), blame)
             case DidNotRun(cause, message):
                 return NoAnswer(_REASONS.get(cause, Reason.CLUSTER_UNREACHABLE), message)
-            case Unknown(message):
-                return NoAnswer(None, message)
+            case Unknown(message, connected):
+                return NoAnswer(None, message, Reason.LOGIN_SHELL_FAILED if connected else Reason.CLUSTER_UNREACHABLE)
             case _:
                 assert_never(outcome)
 

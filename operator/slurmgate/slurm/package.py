@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from slurmgate.core.outcomes import Admission, Refused
 from slurmgate.core.reasons import Reason
+from slurmgate.core.strays import Origin
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import (
     MAX_FILES_BYTES,
@@ -38,6 +39,8 @@ def prepare(
     environment: Sequence[tuple[str, str]],
     held: bool,
     cluster: SlurmClusterSpec,
+    accounting: bool = True,
+    installation: str = "-",
 ) -> tuple[Admission, Package] | Refused:
     """Check everything and put it together.
 
@@ -52,10 +55,13 @@ def prepare(
         environment: Names and values, references resolved.
         held: Whether the job is submitted on hold.
         cluster: Policy, defaults and paths of the cluster.
+        installation: The Kubernetes cluster that it belongs to.
+        accounting: Whether it keeps accounting. Where it does not, the batch script leaves a record of how it ended.
     """
     kept = f"{name}.sh" if spec.write_submission_files else None
     launch = _launch(spec.launch, cluster.defaults.launch)
-    if refused := _token(token) or _environment(environment) or _files(files, kept=kept) or scripts.check(script, launch.mode):
+    refused = _token(token) or _environment(environment) or _files(files, kept=kept) or scripts.check(script, wrapped=False)
+    if refused:
         return refused
     try:
         found = directives.read(script, allowed=cluster.allow_options)
@@ -75,11 +81,13 @@ def prepare(
         return resolved
     values = resolved.values
     decided = scripts.decide(launch, script, found, values)
-    if refused := _foreign(found, values) or _unused(spec.launch, decided) or scripts.check(script, decided.mode):
+    by_srun = decided.mode is LaunchMode.SRUN
+    recorded = not accounting and not found.het and not scripts.in_container(values)
+    wrapped = by_srun or recorded
+    if refused := _foreign(found, values) or _unused(spec.launch, decided) or scripts.check(script, wrapped=wrapped):
         return refused
-    batch = None
-    if decided.mode is LaunchMode.SRUN:
-        batch = scripts.wrap(script, token=token, srun=cluster.commands.srun, arguments=launch.srun_arguments)
+    srun = cluster.commands.srun if by_srun else None
+    batch = scripts.wrap(script, token=token, srun=srun, arguments=launch.srun_arguments, recorded=recorded)
     directory = spec.execution_directory or fill(
         cluster.defaults.working_directory, namespace=namespace, name=name, uid=token[:8], user=user
     )
@@ -106,10 +114,11 @@ def prepare(
         name=name,
         directory=directory,
         script=script,
-        batch=batch,
+        batch=batch if wrapped else None,
         arguments=resolved.arguments,
         environment=tuple(environment),
         files=tuple(files),
+        origin=str(Origin(installation, namespace, name, token)),
         keep_script=spec.write_submission_files,
     )
     return admission, package

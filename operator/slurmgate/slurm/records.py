@@ -7,7 +7,7 @@ sacct's.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -55,6 +55,10 @@ Key = tuple[str, str | None]
 """Job id and index."""
 
 _ID = re.compile(r"([0-9]{1,10})(?:_\[?([0-9]{1,7}|[0-9]{1,7}[,:-][0-9,:-]*)(?:%[0-9]+)?\]?|(\+[0-9]{1,7}))?")
+_EXIT = re.compile(
+    r"(?P<token>[0-9A-Za-z-]+) (?P<index>job|[0-9]{1,7}) (?P<code>[0-9]{1,3}) (?P<signal>[0-9]{1,2}) "
+    r"(?P<start>[0-9]{1,11}) (?P<end>[0-9]{1,11})"
+)
 _TOKEN = re.compile(rf"{COMMENT_PREFIX}([0-9A-Za-z-]+)")
 _NOT_ENDED = frozenset(
     {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
@@ -79,6 +83,17 @@ def queue_format(mark: str) -> str:
 def exit_code_format(mark: str) -> str:
     """For `squeue --Format`: exit codes alone."""
     return f"JobArrayID:0|{mark}|,exit_code:0"
+
+
+def directory_format(mark: str) -> str:
+    """For `squeue --Format`: working directories alone."""
+    return f"JobArrayID:0|{mark}|,WorkDir:0"
+
+
+def directories(lines: Iterable[str], *, mark: str) -> dict[str, str]:
+    """Working directories by job id, from rows of `squeue --Format=directory_format(mark)`."""
+    rows = (line.partition(f"|{mark}|") for line in lines)
+    return {match[1]: place.strip() for job, found, place in rows if found and (match := _ID.fullmatch(job))}
 
 
 def queue(lines: Iterable[str], *, mark: str, users: Collection[str] | None = None) -> Rows:
@@ -158,6 +173,7 @@ def _queue_row(line: str, mark: str) -> Task | None:
         token=_token(cells[-1]),
         submit_time=time(row["SubmitTime"]),
         start_time=time(row["StartTime"]) if nodes else None,
+        expected_start=time(row["StartTime"]) if state == "PENDING" else None,
         end_time=None if state in _NOT_ENDED else time(row["EndTime"]),
         partition=row["Partition"] or None,
         nodes=nodes,
@@ -189,6 +205,32 @@ def _account_row(key: Key, row: dict[str, str]) -> Task:
         restarts=0,
         elapsed_seconds=_number(row["ElapsedRaw"]),
         cpu_seconds=duration(row["TotalCPU"]),
+    )
+
+
+def exits(lines: Iterable[str], *, job_ids: Mapping[str, str]) -> Rows:
+    """Exit records as remote/exits.sh lists them; `job_ids` by token: users write there what they like, but of their own jobs.
+
+    What ended the batch script is all that they know: not whether it ran out of time or memory, or who cancelled it.
+    """
+    matches = [_EXIT.fullmatch(line) for line in lines]
+    tasks = [_exit(match, job_ids[match["token"]]) for match in matches if match and match["token"] in job_ids]
+    return Rows(_by_job(tasks), len(matches) - len(tasks))
+
+
+def _exit(match: re.Match[str], job_id: str) -> Task:
+    code, signal = int(match["code"]), int(match["signal"])
+    start, end = time(match["start"]), time(match["end"])
+    return Task(
+        job_id=job_id,
+        index=None if match["index"] == "job" else match["index"],
+        state="FAILED" if code else "COMPLETED",
+        exit_code=0 if signal else code,
+        signal=signal or None,
+        token=match["token"],
+        start_time=start,
+        end_time=end,
+        elapsed_seconds=int((end - start).total_seconds()) if start and end else None,
     )
 
 

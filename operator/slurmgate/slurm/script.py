@@ -37,7 +37,7 @@ _ONE_TASK_STAYS_ONE = re.compile(
 """srun arguments that change neither the number of tasks nor where their output goes."""
 
 
-def check(script: bytes, mode: LaunchMode | None) -> Refused | None:
+def check(script: bytes, *, wrapped: bool) -> Refused | None:
     """Whether this can be a batch script at all.
 
     A wrapped script is held to what sbatch demands of a plain one (src/sbatch/sbatch.c, _get_script_buffer, the same from
@@ -49,12 +49,12 @@ def check(script: bytes, mode: LaunchMode | None) -> Refused | None:
         return _invalid(f"the script has {len(script)} bytes; the most is {MAX_SCRIPT_BYTES}")
     if b"\0" in script:
         return _invalid("the script contains a NUL byte, which Slurm does not allow")
-    if mode is LaunchMode.SRUN and not script.startswith(b"#!"):
+    if wrapped and not script.startswith(b"#!"):
         return _invalid(
             "This does not look like a batch script. The first line must start with #! followed by the path to an "
             "interpreter. For instance: #!/bin/sh"
         )
-    if mode is LaunchMode.SRUN and b"\r\n" in script:
+    if wrapped and b"\r\n" in script:
         return _invalid("Batch script contains DOS line breaks (\\r\\n) instead of expected UNIX line breaks (\\n).")
     return None
 
@@ -69,12 +69,17 @@ def decide(launch: Launch, script: bytes, directives: Directives, options: Colle
         return LaunchStatus(mode=launch.mode, why="asked for by spec.launch, or the cluster's default")
     if directives.het:
         return LaunchStatus(mode=LaunchMode.NONE, why="a heterogeneous job starts its own steps")
-    if any(name.startswith("container") for name in options):
+    if in_container(options):
         return LaunchStatus(mode=LaunchMode.NONE, why="the job runs in a container, which may have no srun")
     for number, line in enumerate(script.split(b"\n"), start=1):
         if launcher := _LAUNCHER.search(_uncommented(line)):
             return LaunchStatus(mode=LaunchMode.NONE, why=f"line {number} of the script names {launcher[1].decode()}")
     return LaunchStatus(mode=LaunchMode.SRUN, why="the script does not start tasks itself")
+
+
+def in_container(options: Collection[str]) -> bool:
+    """Whether the batch script itself would run in a container, where nothing of ours may be."""
+    return any(name.startswith("container") for name in options)
 
 
 def _uncommented(line: bytes) -> bytes:
@@ -84,13 +89,17 @@ def _uncommented(line: bytes) -> bytes:
     return before if before.count(b'"') % 2 == 0 and before.count(b"'") % 2 == 0 else line
 
 
-def wrap(script: bytes, *, token: str, srun: str, arguments: Sequence[str]) -> bytes:
-    """The batch script that starts the staged script by srun."""
-    one = all(_ONE_TASK_STAYS_ONE.match(argument) for argument in arguments)
+def wrap(script: bytes, *, token: str, srun: str | None, arguments: Sequence[str], recorded: bool) -> bytes:
+    """The batch script that starts the staged script by srun, if there is one.
+
+    `recorded`: it leaves a file that says how the job ended, see remote/exits.sh.
+    """
+    one = srun is not None and all(_ONE_TASK_STAYS_ONE.match(argument) for argument in arguments)
     values = {
         "@TOKEN@": token,
-        "@SRUN@": shlex.join([srun, "--overlap", "--export=ALL", *arguments]),
+        "@SRUN@": shlex.join([srun, "--overlap", "--export=ALL", *arguments]) if srun else "",
         "@ONE@": "yes" if one else "no",
+        "@RECORDED@": "yes" if recorded else "no",
     }
     body = re.sub("|".join(values), lambda match: values[match[0]], remote.text("batch"))
     _, _, comments = head(script).partition(b"\n")

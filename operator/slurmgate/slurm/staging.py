@@ -1,7 +1,8 @@
 """What travels on stdin to remote/stage.sh: a few lines, then a tar archive. Pure.
 
-Members: `files/...` (they go into the working directory), `script`, `batch` if srun starts the script, `environment`, `submit`,
-and last `complete`, which holds the digest of all others: an archive cut short is never taken for a whole one.
+Members: `files/...` (they go into the working directory), `script`, `batch` if srun starts the script, `environment`, `origin`
+(the submission, for the day when it is gone), `submit`, and last `complete`, which holds the digest of all others: an archive
+cut short is never taken for a whole one.
 """
 
 import hashlib
@@ -39,6 +40,7 @@ def _members(package: Package, *, sbatch: str) -> Iterator[tuple[str, int, bytes
     if package.environment:
         lines = (f"export {name}={shlex.quote(value)}\n" for name, value in package.environment)
         yield "environment", 0o600, "".join(lines).encode("utf-8", "surrogateescape")
+    yield "origin", 0o600, f"{package.origin}\n".encode()
     yield "submit", 0o600, submit(package, sbatch=sbatch).encode("utf-8", "surrogateescape")
 
 

@@ -16,7 +16,7 @@ _LATER = (
         Reason.QUEUED_LIMIT,
         re.compile(
             r"Max(Submit|JobCount)|GrpSubmit|(Max|Grp)[A-Z]{1,30}Submit[A-Z]{1,30}Limit|"
-            r"job queue full|Rate limit exceeded|Requires more ports",
+            r"job queue full|Rate limit exceeded|Requires more ports|Required ports are in use",
             re.IGNORECASE,
         ),
     ),
@@ -27,15 +27,18 @@ _LATER = (
             r"Unable to takeover|Controller is in|temporarily unable|Resource temporarily unavailable|"
             r"System submissions disabled|I/O error writing|Could not establish a configuration|fetch_config|"
             r"authentication (error|credential)|munge|timed out|Zero Bytes|(send|receive|shutdown) failure|"
-            r"Unexpected message|Insane message|Header lengths|unpack|Connection (reset|forced)|would block",
+            r"Unexpected message|Insane message|Header lengths|unpack|Connection (reset|forced|rejected)|would block|"
+            r"shutting down|Incompatible versions|try again later|contact system administrator|"
+            r"Error generating job credential|Invalid user id|resolve user ID|Unable to connect to database",
             re.IGNORECASE,
         ),
     ),
     (
         Reason.COMMAND_FAILED,
         re.compile(
-            r"No space left|quota|Read-only file system|Stale file handle|Input/output error|Cannot allocate memory|fork: |"
-            r"home directory not available|did not arrive whole|unexpected end|Unexpected EOF|partition not available|"
+            r"No space left|quota|Read-only file system|the home is not there|Stale file handle|Input/output error|"
+            r"Cannot allocate memory|fork: |"
+            r"did not arrive whole|unexpected end|Unexpected EOF|partition not available|"
             r"Transport endpoint|not responding|\bexec: |sbatch: (not found|No such file|cannot execute|Permission denied)",
             re.IGNORECASE,
         ),

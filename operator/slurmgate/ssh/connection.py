@@ -49,7 +49,7 @@ class Connection(asyncssh.SSHClient):
         self._proven = False
         self._capacity = endpoint.sessions_per_connection
         self._ssh: asyncssh.SSHClientConnection
-        self._reached = False
+        self._greeted: asyncssh.SSHClientConnection | None = None
         self._limit = asyncio.timeout(endpoint.connect_timeout)
         self._presented = "a host key"
         self._old: asyncio.TimerHandle | None = None
@@ -95,7 +95,7 @@ class Connection(asyncssh.SSHClient):
                 )
                 return DidNotRun(Cause.AUTHENTICATION_FAILED, message)
             case TimeoutError() if self._limit.expired():
-                if self._reached:
+                if self._greeted:
                     words = f"no log-in within {self._endpoint.login_timeout:g} s"
                 else:
                     words = f"no answer within {self._endpoint.connect_timeout:g} s"
@@ -103,11 +103,13 @@ class Connection(asyncssh.SSHClient):
                 words = f"{os.strerror(number)} ({error})"
             case _:
                 words = str(error) or type(error).__name__
+        if self._greeted and self._greeted.get_server_host_key():  # what comes after the host key is about this user
+            return DidNotRun(Cause.NO_LOGIN, f"{self._user}@{self._host}: {words}")
         return DidNotRun(Cause.UNREACHABLE, f"{self._host}: {words}")
 
     @override
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
-        self._reached = True
+        self._greeted = conn
         self._limit.reschedule(asyncio.get_running_loop().time() + self._endpoint.login_timeout)
 
     @override
@@ -184,7 +186,7 @@ class Connection(asyncssh.SSHClient):
             if exchange.sent and not refused:
                 return Unknown(f"{self._host}: the connection ended while the command was being started: {error}")
             if self._ssh.is_closed() and not self._proven:  # so may the next one be: not to be tried again at once
-                return DidNotRun(Cause.UNREACHABLE, f"{self._host} ended the connection after the log-in: {error}")
+                return DidNotRun(Cause.NO_LOGIN, f"{self._user}@{self._host}: the connection ended after the log-in: {error}")
             self._refused()
             return DidNotRun(Cause.BUSY, f"{self._host} opened no session for {self._user}: {error}")
         finally:

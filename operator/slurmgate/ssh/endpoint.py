@@ -27,7 +27,7 @@ class Endpoint:
     name: str
     """The cluster, for messages and metrics."""
     hosts: tuple[Host, ...]
-    """Login nodes that see the same files. The first is used until it cannot be reached, then the next."""
+    """Login nodes that see the same files. Each new connection is made to the first one that can be reached."""
     known_hosts: str
     """Host keys and host authorities in the format of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"."""
 

@@ -24,6 +24,8 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
     def __init__(self, stdin: bytes, output_limit: int) -> None:
         self.sent = False
         """The request to run the command has left: from here on it may have run."""
+        self.started = False
+        """The host has taken the request."""
         self.over = asyncio.Event()
         """Nothing more is expected, or wanted, from the command."""
         self._stdin = stdin
@@ -56,7 +58,7 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
     def verdict(self, *, connected: bool) -> Ran | Unknown:
         """The outcome. `connected`: the connection outlived the exchange."""
         if self._too_much:
-            return Unknown(f"stopped after {self._limit} bytes of output")
+            return Unknown(f"stopped after {self._limit} bytes of output", connected=connected)
         if self._status is None:
             return Unknown(f"the connection ended while the command ran: {self._loss or 'closed without an exit status'}")
         if not (self._eof or connected):
@@ -75,6 +77,7 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
 
     @override
     def session_started(self) -> None:
+        self.started = True
         if self._channel is not None and not self._channel.is_closing():
             self._channel.write(self._stdin)
             self._channel.write_eof()

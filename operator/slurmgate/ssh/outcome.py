@@ -24,18 +24,25 @@ class Cause(StrEnum):
     """Why a command was never started."""
 
     UNREACHABLE = "Unreachable"
-    """No host could be connected to, or none let the connection get as far as the log-in."""
+    """No host could be connected to, or none let the connection get as far as its host key."""
     NO_HOST_KEYS = "NoHostKeys"
     """Nothing is known that the host could be recognised by."""
     HOST_KEY_MISMATCH = "HostKeyMismatch"
     AUTHENTICATION_FAILED = "AuthenticationFailed"
     """The host refused the user or the key."""
+    NO_LOGIN = "NoLogin"
+    """The host neither refused the user nor let him in: the log-in hung or was cut, or he was thrown out right after it."""
     KEY_UNAVAILABLE = "KeyUnavailable"
     """The user's private key cannot be read or used."""
     BUSY = "Busy"
     """Connected, but no session became free."""
     CLOSING = "Closing"
     """The runner is being closed."""
+
+    @property
+    def of_the_user(self) -> bool:
+        """It is about one user and says nothing about others."""
+        return self in {Cause.AUTHENTICATION_FAILED, Cause.NO_LOGIN, Cause.KEY_UNAVAILABLE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,8 @@ class Unknown:
     """The command may or may not have run, or did not come to its end in time."""
 
     message: str
+    connected: bool = False
+    """The connection was there to the last: it is the command, or what the user's shell runs before it, that does not end."""
 
 
 Outcome = Ran | DidNotRun | Unknown

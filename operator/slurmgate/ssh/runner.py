@@ -3,7 +3,7 @@
 import asyncio
 import random
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from slurmgate.ssh.connection import Connection
@@ -20,9 +20,22 @@ OUTPUT_LIMIT: Final = 64 * 1024 * 1024
 class Runner:
     """Runs commands on one cluster."""
 
-    def __init__(self, endpoint: Endpoint, keys: KeySource, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        keys: KeySource,
+        *,
+        observer: Observer | None = None,
+        changed: Callable[[bool], None] | None = None,
+    ) -> None:
+        """`changed` is called when `troubles` has; with True when a login node can be used again after none could."""
         self._endpoint = endpoint
-        self._pool = Pool(endpoint, keys, observer)
+        self._pool = Pool(endpoint, keys, observer=observer, changed=changed)
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """Why the login nodes that are not used now are not, in words."""
+        return self._pool.troubles
 
     async def run(
         self,
@@ -59,6 +72,8 @@ class Runner:
                         return connection
                     exchange = Exchange(stdin, output_limit)
                     outcome = await connection.converse(exchange, command)
+                    if isinstance(outcome, DidNotRun) and outcome.cause is Cause.NO_LOGIN:
+                        lane.learn(outcome)
                     if not isinstance(outcome, DidNotRun) or outcome.cause is not Cause.BUSY:
                         return outcome
                     refusal, exchange = outcome, None
@@ -66,7 +81,8 @@ class Runner:
                     pause = min(1.0, 2 * pause)
         except TimeoutError:
             if exchange is not None and exchange.sent:
-                return Unknown(f"{self._endpoint.name}: the command did not end within {deadline:g} s")
+                words = f"{self._endpoint.name}: the command did not end within {deadline:g} s"
+                return Unknown(words, connected=exchange.started)
             if refusal is not None:
                 return refusal
             if lane.connected:

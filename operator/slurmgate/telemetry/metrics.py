@@ -32,6 +32,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         Info("slurmgate_build", "The version that runs.", registry=registry).info({"version": version})
+        self.leader = Gauge("slurmgate_leader", "1 while this process works, 0 while it stands by.", registry=registry)
         self.submissions = Gauge(
             "slurmgate_submissions", "Submissions that have not ended.", ["cluster", "phase"], registry=registry
         )
@@ -43,6 +44,9 @@ class Metrics:
             "Deleted submissions that were let go although their job could not be cancelled.",
             ["cluster"],
             registry=registry,
+        )
+        self.stray_jobs = Gauge(
+            "slurmgate_stray_jobs", "Jobs of ours in Slurm whose JobSubmission is gone.", ["cluster"], registry=registry
         )
         self.cluster_up = Gauge(
             "slurmgate_cluster_up", "1 while the cluster's controller answers.", ["cluster"], registry=registry

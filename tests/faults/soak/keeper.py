@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from subprocess import TimeoutExpired
 
+from bed.errors import BedError
 from tests.faults.doomed import ANYBODY, Fate
 from tests.faults.nursery import Life, Nursery
 from tests.faults.soak.history import History
@@ -67,7 +69,8 @@ class Keeper:
     def _keep(self) -> None:
         while not self._over.is_set():
             self._wanted.wait()
-            with self._nursery.life(self._fate) as life:
+            # It is told that the dead one's Lease may go; while the API server is away that has to run out by itself.
+            with suppress(BedError, TimeoutExpired), self._nursery.life(self._fate) as life:
                 self._life = life
                 self._history.note("operator", "started")
                 if self._over.is_set():

@@ -86,6 +86,10 @@ def sacct(*rows: Task) -> Seen:
     return _seen(Source.ACCOUNTING, rows)
 
 
+def exit_records(*rows: Task) -> Seen:
+    return _seen(Source.EXIT_RECORDS, rows)
+
+
 def _seen(source: Source, rows: Iterable[Task]) -> Seen:
     tasks: dict[str, tuple[Task, ...]] = {}
     for each in rows:

@@ -36,7 +36,7 @@ from tests.unit.resources.schema import refusal
 
 ARRAY = "0-3"
 LENGTH = 60
-CONTROL = {Step.CANCEL, Step.HOLD, Step.RELEASE, Step.TIDY}
+CONTROL = {Step.CANCEL, Step.HOLD, Step.RELEASE, Step.DISOWN, Step.TIDY}
 WORDS = [*STATES, "TELEPORTING", *["PENDING", "RUNNING", "COMPLETED", "FAILED"] * 6]
 EDITS = ["cancel", "delete", "suspend", "resume", "Cancel", "Orphan", *["echo"] * 4, "Submitted", "Running", "Complete"]
 
@@ -202,7 +202,10 @@ class History:
             case "is down":
                 life.account_fails()
             case _:
-                life.no_accounting()
+                left = [task for task in self._rows(settled=True) if task.state in {"COMPLETED", "FAILED"}]
+                note(f"exit records: {left}")
+                self._mine(left)
+                life.no_accounting(*left)
         assert not (alive and life.stage is Stage.ENDED), "ended although squeue shows it alive"
 
     def _rows(self, *, settled: bool = False) -> list[Task]:
@@ -308,7 +311,7 @@ class History:
                     life.find(self.cluster.look_up() if cluster_answers else UNCERTAIN)
                 case Step.LET_GO:
                     life.let_go()
-                case Step.CANCEL | Step.HOLD | Step.RELEASE | Step.TIDY:
+                case Step.CANCEL | Step.HOLD | Step.RELEASE | Step.DISOWN | Step.TIDY:
                     life.control(step, None if cluster_answers else UNREACHABLE)
                 case _:
                     raise AssertionError(f"{step} for something that is deleted")

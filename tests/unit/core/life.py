@@ -15,11 +15,13 @@ from slurmgate.core.outcomes import (
     SubmitOutcome,
     Submitted,
     Task,
+    Unavailable,
 )
+from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record, Stage, Step
 from slurmgate.resources.base import Condition
 from slurmgate.resources.submission import JobSubmission, JobSubmissionStatus
-from tests.unit.core.build import JOB, NOW, SACCT_DOWN, Draft, admission, sacct, squeue
+from tests.unit.core.build import JOB, NOW, SACCT_DOWN, Draft, admission, exit_records, sacct, squeue
 
 LOST_AFTER = timedelta(minutes=10)
 
@@ -125,9 +127,16 @@ class Life:
     def account_fails(self) -> Self:
         return self._observe(SACCT_DOWN)
 
-    def no_accounting(self) -> Self:
+    def no_accounting(self, *left: Task) -> Self:
+        """There is no accounting; the batch script left these exit records."""
+        return self._without_accounting(exit_records(*left))
+
+    def exit_records_unreadable(self) -> Self:
+        return self._without_accounting(Unavailable(Reason.CLUSTER_UNREACHABLE, "no route to host"))
+
+    def _without_accounting(self, exits: Observation) -> Self:
         if self.stage is Stage.KNOWN and self.record.unread:
-            self._apply(lifecycle.without_accounting(self.record, self.now, lost_after=LOST_AFTER))
+            self._apply(lifecycle.without_accounting(self.record, exits, self.now, lost_after=LOST_AFTER))
         return self
 
     def known(self, *, array: str | None = None, held: bool = False) -> Self:

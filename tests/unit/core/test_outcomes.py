@@ -92,7 +92,7 @@ CROSSED: dict[str, tuple[Change, Stage, Step]] = {
     "deleted, then it was never sent": (lambda life: life.delete().find(NEVER_SENT), ENDED, Step.LET_GO),
     "deleted, then it turns up": (lambda life: life.delete().find(Submitted(JOB)), KNOWN, Step.CANCEL),
     "deleted, then sbatch refused it": (lambda life: life.delete().find(REFUSED), ENDED, Step.LET_GO),
-    "orphaned and deleted, then it turns up": (lambda life: life.orphan().delete().find(Submitted(JOB)), KNOWN, Step.LET_GO),
+    "orphaned and deleted, then it turns up": (lambda life: life.orphan().delete().find(Submitted(JOB)), KNOWN, Step.DISOWN),
     "orphaned and deleted, then it was never sent": (lambda life: life.orphan().delete().find(NEVER_SENT), ENDED, Step.LET_GO),
 }
 

@@ -3,7 +3,7 @@
 import pytest
 
 from slurmgate.core.reasons import Reason
-from slurmgate.core.states import STATES, Kind, State, state, waiting_reason
+from slurmgate.core.states import STATES, Kind, State, state
 from slurmgate.resources.submission import Phase
 
 ABORTED, CANCELLED, DONE = Phase.ABORTED, Phase.CANCELLED, Phase.DONE
@@ -88,51 +88,3 @@ def test_a_state_has_a_phase_if_and_only_if_it_is_an_end(word: str) -> None:
 @pytest.mark.parametrize("word", [word for word, row in ROWS.items() if row[0] is not Kind.ENDED])
 def test_a_state_that_is_no_end_has_no_phase(word: str) -> None:
     assert state(word).phase is None
-
-
-PENDING_REASONS = {
-    None: Reason.QUEUED,
-    "": Reason.QUEUED,
-    "None": Reason.QUEUED,
-    "WaitingForScheduling": Reason.QUEUED,
-    "BeginTime": Reason.QUEUED,
-    "Prolog": Reason.QUEUED,
-    "Cleaning": Reason.QUEUED,
-    "BadConstraints": Reason.QUEUED,
-    "Licenses": Reason.QUEUED,
-    "Priority": Reason.QUEUED_PRIORITY,
-    "(Priority)": Reason.QUEUED_PRIORITY,
-    "Resources": Reason.QUEUED_RESOURCES,
-    "(Resources)": Reason.QUEUED_RESOURCES,
-    "ReqNodeNotAvail": Reason.QUEUED_RESOURCES,
-    "ReqNodeNotAvail, UnavailableNodes:node[1-3]": Reason.QUEUED_RESOURCES,
-    "ReqNodeNotAvail, Reserved for maintenance": Reason.QUEUED_RESOURCES,
-    "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions": Reason.QUEUED_RESOURCES,
-    "NodeDown": Reason.QUEUED_RESOURCES,
-    "PartitionDown": Reason.QUEUED_RESOURCES,
-    "PartitionInactive": Reason.QUEUED_RESOURCES,
-    "Reservation": Reason.QUEUED_RESOURCES,
-    "PartitionTimeLimit": Reason.QUEUED_LIMIT,
-    "PartitionNodeLimit": Reason.QUEUED_LIMIT,
-    "JobArrayTaskLimit": Reason.QUEUED_LIMIT,
-    "QOSMaxJobsPerUserLimit": Reason.QUEUED_LIMIT,
-    "QOSGrpCpuLimit": Reason.QUEUED_LIMIT,
-    "AssocGrpCPUMinutesLimit": Reason.QUEUED_LIMIT,
-    "AssociationJobLimit": Reason.QUEUED_LIMIT,
-    "MaxMemPerLimit": Reason.QUEUED_LIMIT,
-    "MaxCpuPerAccount": Reason.QUEUED_LIMIT,
-    "JobHeldUser": Reason.HELD,
-    "JobHeldAdmin": Reason.HELD,
-    "JobHoldMaxRequeue": Reason.HELD,
-    "ReservationDeleted": Reason.HELD,
-    "launch failed requeued held": Reason.HELD,
-    "launch_failed_requeued_held": Reason.HELD,
-    "job requeued in held state": Reason.HELD,
-    "Dependency": Reason.DEPENDENCY,
-    "DependencyNeverSatisfied": Reason.DEPENDENCY,
-}
-
-
-@pytest.mark.parametrize("word", PENDING_REASONS)
-def test_each_pending_reason_is_said_in_our_words(word: str | None) -> None:
-    assert waiting_reason(word) is PENDING_REASONS[word]

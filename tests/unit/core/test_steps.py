@@ -92,7 +92,7 @@ NEXT: dict[str, dict[Stage, tuple[Stage, Step | None]]] = {
         PREPARING: GONE,
         ACCEPTED: (ENDED, Step.LET_GO),
         UNKNOWN: (UNKNOWN, Step.FIND),
-        KNOWN: (KNOWN, Step.LET_GO),
+        KNOWN: (KNOWN, Step.DISOWN),
         ENDED: (ENDED, Step.LET_GO),
         RELEASED: (RELEASED, None),
     },
@@ -215,9 +215,21 @@ def test_what_was_left_behind_is_told_also_if_it_was_to_be_cancelled_before_it_w
     assert "it may still run" in life.let_go().events[-1].message
 
 
-@pytest.mark.parametrize("stage", [KNOWN, ENDED])
-def test_letting_go_of_what_is_over_or_orphaned_is_no_news(stage: Stage) -> None:
-    life = life_at(stage).orphan().delete()
+def test_letting_go_of_what_is_over_is_no_news() -> None:
+    life = life_at(ENDED).delete()
     before = len(life.events)
     assert life.next_step is Step.LET_GO
     assert len(life.let_go().events) == before
+
+
+def test_an_orphan_is_let_go_without_a_word_once_the_cluster_has_it_in_writing() -> None:
+    life = life_at(KNOWN).orphan().delete().control(Step.DISOWN)
+    before = len(life.events)
+    assert life.next_step is Step.LET_GO
+    assert len(life.let_go().events) == before
+
+
+def test_an_orphan_is_let_go_in_the_end_although_the_cluster_cannot_be_told() -> None:
+    life = life_at(KNOWN).orphan().delete().control(Step.DISOWN, UNREACHABLE)
+    assert life.next_step is None
+    assert life.wait(LONG_AGO.total_seconds()).next_step is Step.LET_GO

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from slurmgate.core.outcomes import Task
+from slurmgate.core.pending import why
 from slurmgate.core.reasons import Reason
 from slurmgate.core.tracking import (
     live,
@@ -120,20 +121,29 @@ def _said(task: Task) -> str:
     return task.state if task.exit_code is None else f"{task.state} {task.exit_code}"
 
 
+NEXT = "it is next, once enough nodes, CPUs, memory or GPUs are free"
 SUMMARIES = {
-    "one that waits": ([pending("Resources")], Reason.QUEUED_RESOURCES, "Slurm: PENDING (Resources)"),
+    "one that waits": ([pending("Resources")], Reason.QUEUED_RESOURCES, f"Slurm: PENDING (Resources): {NEXT}"),
     "one that waits for nothing in particular": ([pending("None")], Reason.QUEUED, "Slurm: PENDING"),
-    "one that waits to be released": ([pending("JobHeldUser")], Reason.HELD, "Slurm: PENDING (JobHeldUser)"),
-    "one that waits again": ([pending("BeginTime", restarts=1)], Reason.REQUEUED, "Slurm: PENDING (BeginTime)"),
+    "one that waits to be released": (
+        [pending("JobHeldUser")],
+        Reason.HELD,
+        f"Slurm: PENDING (JobHeldUser): {why('JobHeldUser')[1]}",
+    ),
+    "one that waits again": (
+        [pending("BeginTime", restarts=1)],
+        Reason.REQUEUED,
+        f"Slurm: PENDING (BeginTime): {why('BeginTime')[1]}",
+    ),
     "one that waits again, for nodes": (
         [pending("Resources", restarts=1)],
         Reason.QUEUED_RESOURCES,
-        "Slurm: PENDING (Resources)",
+        f"Slurm: PENDING (Resources): {NEXT}",
     ),
     "one that waits again, held": (
         [pending("job requeued in held state", restarts=1)],
         Reason.HELD,
-        "Slurm: PENDING (job requeued in held state)",
+        "Slurm: PENDING (job requeued in held state): it was requeued and is held until somebody releases it",
     ),
     "one that runs": ([row("RUNNING")], Reason.RUNNING, "Slurm: RUNNING"),
     "one that is being requeued": ([row("REQUEUED")], Reason.REQUEUED, "Slurm: REQUEUED"),
@@ -149,7 +159,7 @@ SUMMARIES = {
     "ended tasks do not hide one that waits": (
         [record_of("FAILED", "1"), pending("Priority", "2")],
         Reason.QUEUED_PRIORITY,
-        "Slurm: PENDING (Priority)",
+        "Slurm: PENDING (Priority): jobs of higher priority go first",
     ),
     "all tasks completed": (
         [record_of("COMPLETED", "1"), record_of("COMPLETED", "2")],

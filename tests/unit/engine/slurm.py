@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -26,7 +26,7 @@ from slurmgate.core.outcomes import (
     Uncertain,
 )
 from slurmgate.core.reasons import Reason
-from slurmgate.slurm.gateway import Package
+from slurmgate.slurm.gateway import Package, Workplace
 from tests.unit.core.build import (
     REFUSED,
     SACCT_DOWN,
@@ -172,14 +172,18 @@ class FakeSlurm:
             return SACCT_DOWN
         return self._seen(Source.ACCOUNTING, [job for job in self.jobs if job.id in job_ids and self._age(job) >= LAG])
 
-    async def cancel(self, user: str, job_ids: Sequence[str]) -> ControlOutcome:
+    async def exits(self, user: str, jobs: Sequence[Workplace]) -> Observation:
+        await self.gates.at("exits")
+        return Seen(Source.EXIT_RECORDS) if self.reachable else SQUEUE_DOWN
+
+    async def cancel(self, user: str, job_ids: Sequence[str]) -> Mapping[str, NotNow | Refused]:
         await self.gates.at("cancel")
         if not self.reachable:
-            return UNREACHABLE
+            return dict.fromkeys(job_ids, UNREACHABLE)
         for job in self.jobs:
             if job.id in job_ids and job.cancelled is None:
                 job.cancelled = self._now
-        return None
+        return {}
 
     async def hold(self, user: str, job_id: str) -> ControlOutcome:
         return await self._set_held(job_id, held=True)

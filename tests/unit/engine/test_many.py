@@ -2,7 +2,7 @@
 
 import pytest
 
-from slurmgate.engine.cluster import STEPPERS
+from slurmgate.engine.cluster import STEPPERS, STEPPERS_PER_OWNER
 from slurmgate.resources.submission import Phase
 from tests.unit.core.build import (
     Draft,
@@ -24,17 +24,49 @@ async def test_a_slow_submission_does_not_hold_up_the_others(world: World) -> No
     assert len(world.slurm.jobs) == 2
 
 
+OWNERS = [f"user{number}@nintendo.example" for number in range(2 * STEPPERS)]
+
+
 async def test_many_are_worked_on_at_once_but_not_more_than_there_are_steppers(world: World) -> None:
+    world.site.users_by_owner |= {owner: owner.partition("@")[0] for owner in OWNERS}
     world.gates.close("stage")
-    for number in range(3 * STEPPERS):
-        world.api.create(another(number))
+    for number, owner in enumerate(OWNERS):
+        world.api.create(another(number, owner=owner))
     await world.settle(seconds=60)
     assert world.gates.passed["stage"] == STEPPERS
     world.gates.open("stage")
     await world.settle()
-    assert len(world.slurm.jobs) == 3 * STEPPERS
+    assert len(world.slurm.jobs) == len(OWNERS)
     assert {stored.status.phase for stored in world.api.objects.values()} == {Phase.DONE}
-    assert len({job.token for job in world.slurm.jobs}) == 3 * STEPPERS
+    assert len({job.token for job in world.slurm.jobs}) == len(OWNERS)
+
+
+async def test_who_has_many_that_hang_keeps_nobody_waiting(world: World) -> None:
+    world.gates.close("stage")
+    for number in range(100):
+        world.api.create(another(number))
+    await world.settle(seconds=60)
+    assert world.gates.passed["stage"] == STEPPERS_PER_OWNER
+    hanging = world.gates.release_others("stage")
+    world.api.create(another(100, owner="mario@nintendo.example"))
+    await world.settle(seconds=60)
+    assert [job.user for job in world.slurm.jobs] == ["mario"]
+    hanging.set()
+    await world.settle()
+    assert len(world.slurm.jobs) == 101
+
+
+@pytest.mark.parametrize("over", ["rejected", "done"])
+async def test_nothing_stays_in_memory_of_what_is_over(world: World, over: str) -> None:
+    world.references.owners = None if over == "rejected" else world.references.owners
+    for number in range(300):
+        world.api.create(another(number))
+    await world.settle()
+    worker, queue = world.worker, world.worker._queue
+    assert {stored.status.phase for stored in world.api.objects.values()} == {
+        Phase.REJECTED if over == "rejected" else Phase.DONE
+    }
+    assert not any((worker._records, worker._specs, queue._waiting, queue._working, queue._busy, queue._pending))
 
 
 async def test_questions_to_slurm_do_not_grow_with_the_number_of_jobs(world: World) -> None:

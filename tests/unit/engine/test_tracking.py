@@ -14,6 +14,7 @@ from tests.unit.core.build import (
     Draft,
 )
 from tests.unit.engine.slurm import RUNS
+from tests.unit.engine.telling import another
 from tests.unit.engine.world import World
 
 
@@ -112,6 +113,23 @@ async def test_a_slow_look_does_not_hold_up_what_people_want(world: World) -> No
     await world.settle(seconds=5)
     assert world.slurm.jobs[0].cancelled is not None
     world.gates.open("observe")
+
+
+async def test_a_user_whose_login_hangs_keeps_nobody_elses_jobs_from_being_looked_at(world: World) -> None:
+    world.site.hides_jobs = True
+    await running(world)
+    world.gates.close("observe")
+    await world.gates.reached("observe")
+    hanging = world.gates.release_others("observe")
+    world.api.create(another(2, owner="mario@nintendo.example"))
+    await world.settle(seconds=RUNS + 60)
+    assert [world.api.objects[str(draft.metadata["uid"])].status.phase for draft in (Draft(), another(2))] == [
+        Phase.SUBMITTED,
+        Phase.DONE,
+    ]
+    hanging.set()
+    await world.settle()
+    assert world.object().status.phase is Phase.DONE
 
 
 async def test_a_job_submitted_while_slurm_was_being_asked_is_not_taken_for_lost(world: World) -> None:

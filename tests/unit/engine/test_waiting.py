@@ -44,7 +44,7 @@ async def test_a_refusal_is_said_once_and_is_the_end(
 
 
 async def test_an_owner_without_an_entry_is_refused_once(world: World) -> None:
-    world.site.users.clear()
+    world.site.users_by_owner.clear()
     world.api.create(Draft())
     await world.settle()
     assert world.object().status.phase is Phase.REJECTED
@@ -53,10 +53,10 @@ async def test_an_owner_without_an_entry_is_refused_once(world: World) -> None:
 
 
 async def test_the_mapping_may_come_a_moment_after_the_submission(world: World) -> None:
-    world.site.users, users = {}, world.site.users
+    world.site.users_by_owner, users = {}, world.site.users_by_owner
     world.api.create(Draft())
     await world.settle(seconds=1)
-    world.site.users = users
+    world.site.users_by_owner = users
     world.worker.wake()
     await world.settle()
     assert world.object().status.phase is Phase.DONE

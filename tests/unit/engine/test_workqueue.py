@@ -2,12 +2,24 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slurmgate.engine.workqueue import WorkQueue
 from tests.unit.engine.fastloop import FastLoop
+
+
+def queue_of_one() -> WorkQueue:
+    """All keys are the same person's, and as many are worked on as anybody likes."""
+    return WorkQueue(lambda _: "kirby", at_once=1000)
+
+
+def owner(key: str) -> str:
+    """The keys `a1`, `a2`, ... are a's."""
+    return key[0]
 
 
 async def nothing_comes(queue: WorkQueue, *, seconds: float = 0.0) -> bool:
@@ -20,14 +32,14 @@ async def nothing_comes(queue: WorkQueue, *, seconds: float = 0.0) -> bool:
 
 
 async def test_keys_come_in_the_order_in_which_they_were_added() -> None:
-    queue = WorkQueue()
+    queue = queue_of_one()
     for key in "abc":
         queue.add(key)
     assert [await queue.get() for _ in range(3)] == ["a", "b", "c"]
 
 
 async def test_a_key_that_waits_already_comes_once() -> None:
-    queue = WorkQueue()
+    queue = queue_of_one()
     for key in "aba":
         queue.add(key)
     assert [await queue.get(), await queue.get()] == ["a", "b"]
@@ -35,7 +47,7 @@ async def test_a_key_that_waits_already_comes_once() -> None:
 
 
 async def test_a_key_that_is_being_worked_on_is_not_given_to_another_and_comes_again_after() -> None:
-    queue = WorkQueue()
+    queue = queue_of_one()
     queue.add("a")
     assert await queue.get() == "a"
     queue.add("a")
@@ -48,7 +60,7 @@ async def test_a_key_that_is_being_worked_on_is_not_given_to_another_and_comes_a
 
 
 async def test_somebody_who_waits_gets_what_comes() -> None:
-    queue = WorkQueue()
+    queue = queue_of_one()
     waiting = [asyncio.create_task(queue.get()) for _ in range(3)]
     await asyncio.sleep(1)
     queue.add("a")
@@ -60,7 +72,7 @@ async def test_somebody_who_waits_gets_what_comes() -> None:
 
 
 async def test_a_key_comes_after_its_time() -> None:
-    queue, loop = WorkQueue(), asyncio.get_running_loop()
+    queue, loop = queue_of_one(), asyncio.get_running_loop()
     queue.add_after("a", 60)
     began = loop.time()
     assert await queue.get() == "a"
@@ -68,7 +80,7 @@ async def test_a_key_comes_after_its_time() -> None:
 
 
 async def test_the_last_time_that_was_said_counts() -> None:
-    queue, loop = WorkQueue(), asyncio.get_running_loop()
+    queue, loop = queue_of_one(), asyncio.get_running_loop()
     queue.add_after("a", 10)
     queue.add_after("a", 60)
     began = loop.time()
@@ -79,7 +91,7 @@ async def test_the_last_time_that_was_said_counts() -> None:
 
 
 async def test_a_key_that_is_added_does_not_come_again_at_its_time() -> None:
-    queue = WorkQueue()
+    queue = queue_of_one()
     queue.add_after("a", 10)
     queue.add("a")
     assert await queue.get() == "a"
@@ -88,7 +100,7 @@ async def test_a_key_that_is_added_does_not_come_again_at_its_time() -> None:
 
 
 async def test_a_time_that_passes_while_the_key_is_being_worked_on_is_not_lost() -> None:
-    queue = WorkQueue()
+    queue = queue_of_one()
     queue.add("a")
     await queue.get()
     queue.add_after("a", 10)
@@ -99,7 +111,7 @@ async def test_a_time_that_passes_while_the_key_is_being_worked_on_is_not_lost()
 
 
 async def test_nothing_comes_from_a_closed_queue() -> None:
-    queue = WorkQueue()
+    queue = queue_of_one()
     queue.add("a")
     queue.add_after("b", 1)
     queue.close()
@@ -110,7 +122,7 @@ async def test_nothing_comes_from_a_closed_queue() -> None:
 
 
 async def test_closing_ends_the_wait_of_everybody() -> None:
-    queue = WorkQueue()
+    queue = queue_of_one()
     waiting = [asyncio.create_task(queue.get()) for _ in range(5)]
     await asyncio.sleep(1)
     queue.close()
@@ -118,7 +130,7 @@ async def test_closing_ends_the_wait_of_everybody() -> None:
 
 
 async def test_a_waiter_that_gives_up_takes_nothing_with_it() -> None:
-    queue = WorkQueue()
+    queue = queue_of_one()
     waiting = asyncio.create_task(queue.get())
     await asyncio.sleep(1)
     waiting.cancel()
@@ -126,15 +138,95 @@ async def test_a_waiter_that_gives_up_takes_nothing_with_it() -> None:
     assert await queue.get() == "a"
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.floats(0, 20), st.booleans()), max_size=40), st.integers(1, 4))
-def test_no_key_is_lost_and_none_is_worked_on_twice_at_once(adds: list[tuple[str, float, bool]], workers: int) -> None:
+# Fairness ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fair:
+    """What comes of keys that wait, two at once for each owner, one worker."""
+
+    added: str
+    news: dict[str, str]
+    """Keys that are added while another one is worked on."""
+    order: str
+
+
+FAIR = {
+    "who comes with one does not wait for who came with many": Fair("a1 a2 a3 a4 b1", {}, "a1 b1 a2 a3 a4"),
+    "everybody in turn": Fair("a1 a2 a3 b1 b2 b3 c1", {}, "a1 b1 c1 a2 b2 a3 b3"),
+    "who comes later waits for one turn of everybody": Fair("a1 a2 a3 b1 b2", {"a1": "c1"}, "a1 b1 a2 c1 b2 a3"),
+    "who comes back takes a turn like others": Fair("a1 b1", {"a1": "a1"}, "a1 b1 a1"),
+}
+
+
+@pytest.mark.parametrize("fair", FAIR.values(), ids=FAIR.keys())
+async def test_owners_take_turns(fair: Fair) -> None:
+    queue, news = WorkQueue(owner, at_once=2), dict(fair.news)
+    for key in fair.added.split():
+        queue.add(key)
+    for expected in fair.order.split():
+        key = str(await queue.get())
+        assert key == expected
+        if another := news.pop(key, None):
+            queue.add(another)
+        queue.done(key)
+    assert await nothing_comes(queue)
+
+
+async def test_no_owner_has_more_at_work_than_he_may() -> None:
+    queue = WorkQueue(owner, at_once=2)
+    for key in ("a1", "a2", "a3", "b1"):
+        queue.add(key)
+    assert [await queue.get() for _ in range(3)] == ["a1", "b1", "a2"]
+    assert await nothing_comes(queue)
+    queue.done("b1")
+    assert await nothing_comes(queue)
+    queue.done("a1")
+    assert await queue.get() == "a3"
+
+
+async def test_a_place_that_becomes_free_goes_to_who_waits_for_it() -> None:
+    queue = WorkQueue(owner, at_once=1)
+    queue.add("a1")
+    assert await queue.get() == "a1"
+    queue.add("a2")
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    queue.done("a1")
+    assert await waiting == "a2"
+
+
+async def test_nothing_stays_of_owners_whose_keys_are_done() -> None:
+    queue = WorkQueue(lambda key: key, at_once=2)
+    for number in range(1000):
+        queue.add(str(number))
+        queue.add(str(number))
+    while queue._turns:
+        queue.done(str(await queue.get()))
+    assert not any((queue._waiting, queue._turns, queue._working, queue._busy, queue._pending, queue._timers))
+
+
+KEYS = st.sampled_from([f"{who}{number}" for who in "abc" for number in range(4)])
+
+
+@given(
+    st.lists(st.tuples(KEYS, st.floats(0, 20), st.booleans()), max_size=60),
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.sampled_from(["", "a", "ab"]),
+)
+def test_no_key_is_lost_none_is_worked_on_twice_at_once_and_nobody_has_more_than_his_places(
+    adds: list[tuple[str, float, bool]], workers: int, at_once: int, slow: str
+) -> None:
     """However keys are added: work on each begins once more after it was added for the last time.
 
-    Not always as late as `add_after` asked for: an earlier `add` that waits for `done` brings it forward.
+    Not always as late as `add_after` asked for: an earlier `add` that waits for `done` brings it forward. While the keys of
+    some owners take an hour, those of the others are done as long as there is a place that the slow ones may not have.
     """
 
     async def play() -> None:
-        queue, loop = WorkQueue(), asyncio.get_running_loop()
+        queue, loop = WorkQueue(owner, at_once=at_once), asyncio.get_running_loop()
         working: Counter[str] = Counter()
         last_looked_at: dict[str, float] = {}
         last_added: dict[str, float] = {}
@@ -143,8 +235,9 @@ def test_no_key_is_lost_and_none_is_worked_on_twice_at_once(adds: list[tuple[str
             while (key := await queue.get()) is not None:
                 working[key] += 1
                 assert working[key] == 1
+                assert sum(count for each, count in working.items() if owner(each) == owner(key)) <= at_once
                 last_looked_at[key] = loop.time()
-                await asyncio.sleep(3)
+                await asyncio.sleep(3600 if owner(key) in slow else 3)
                 working[key] -= 1
                 queue.done(key)
 
@@ -157,6 +250,10 @@ def test_no_key_is_lost_and_none_is_worked_on_twice_at_once(adds: list[tuple[str
                 queue.add(key)
             last_added[key] = loop.time()
         await asyncio.sleep(1000)
+        if workers > at_once * len(slow):
+            quick = [key for key in last_added if owner(key) not in slow]
+            assert all(last_looked_at[key] >= last_added[key] for key in quick)
+        await asyncio.sleep(100 * 3600)
         queue.close()
         await asyncio.gather(*tasks)
         assert last_looked_at.keys() == last_added.keys()

@@ -31,7 +31,7 @@ CLUSTER = SlurmClusterSpec.model_validate(
     {
         "ssh": {"hosts": [{"host": "login1"}], "knownHosts": {"inline": "login1 ssh-ed25519 AAAA"}},
         "identity": {"mapping": {"configMap": "users"}},
-        "limits": {"pollIntervalSeconds": 5},
+        "limits": {"pollIntervalSeconds": 5, "sweepIntervalSeconds": 86400},
     }
 )
 
@@ -44,22 +44,31 @@ class FakeSite:
     """A cluster that is configured."""
 
     def __init__(self, slurm: FakeSlurm) -> None:
+        self.name = "valhalla"
         self.spec = CLUSTER
         self.gateway = slurm
         self.keeps_accounting = True
-        self.users = {"kirby@nintendo.example": "kirby", "mario@nintendo.example": "mario"}
+        self.users_by_owner = {"kirby@nintendo.example": "kirby", "mario@nintendo.example": "mario"}
         self.mapping_is_there = True
+        self.strays: list[str] = []
         self.hides_jobs = False
         self.shut_out: set[str] = set()
         self.ill: list[Reason] = []
 
+    @property
+    def users(self) -> frozenset[str]:
+        return frozenset(self.users_by_owner.values())
+
     def user_of(self, owner: str) -> str | Refused | NotNow:
         if not self.mapping_is_there:
             return NotNow(Reason.MAPPING_NOT_LOADED, "it is still being read")
-        return self.users.get(owner) or Refused(Reason.USER_NOT_MAPPED, f"spec.owner: {owner} has no entry")
+        return self.users_by_owner.get(owner) or Refused(Reason.USER_NOT_MAPPED, f"spec.owner: {owner} has no entry")
 
     def questions(self, users: Collection[str]) -> list[Question]:
         return questions(users, service_user=None, hides_jobs=self.hides_jobs, shut_out=self.shut_out)
+
+    def note_strays(self, words: str) -> None:
+        self.strays.append(words)
 
     def note(self, asker: str, answer: Observation) -> None:
         if isinstance(answer, Unavailable):
@@ -74,6 +83,7 @@ class FakeReferences:
     def __init__(self, gates: Gates) -> None:
         self._gates = gates
         self.owners: str | None = "*@nintendo.example"
+        self.uids: dict[tuple[str, str], str] = {}
         self.content: dict[str, bytes] = {"scripts/run.sh": b"#!/bin/sh\nhostname\n"}
 
     async def of_submission(self, kind: str, namespace: str, name: str, key: str, *, where: str) -> bytes:
@@ -85,6 +95,12 @@ class FakeReferences:
 
     async def of_operator(self, kind: str, name: str, key: str) -> bytes:
         raise NotImplementedError(kind, name, key)
+
+    async def installation(self) -> str:
+        return "this-cluster"
+
+    async def submission_uid(self, namespace: str, name: str) -> str | None:
+        return self.uids.get((namespace, name))
 
     async def namespace_annotation(self, namespace: str, annotation: str) -> str | None:
         await self._gates.at("namespace_annotation")
@@ -245,7 +261,14 @@ class World:
 
     def start(self) -> None:
         """A new operator: it lists what is there, then watches."""
-        worker = ClusterWorker("valhalla", outbox=self.api, references=self.references, metrics=self.metrics, clock=now)
+        worker = ClusterWorker(
+            "valhalla",
+            outbox=self.api,
+            references=self.references,
+            metrics=self.metrics,
+            held=lambda token: self.worker.holds(token),
+            clock=now,
+        )
         self.api.worker = worker
         worker.configure(self.configured)
         self._task = asyncio.create_task(worker.run())

@@ -86,7 +86,7 @@ async def test_tidying_leaves_the_marker_and_the_persons_files(login: LoginNode)
     for _ in range(2):
         assert await login.gateway.tidy("kirby", TOKEN, "~/x") is None
     state = login.home / "x/.slurmgate" / TOKEN
-    assert [path.name for path in state.iterdir()] == ["attempt.1"]
+    assert {path.name for path in state.iterdir()} == {"attempt.1", "origin"}
     assert (login.home / "x/job.sh").exists()
     assert isinstance(await login.gateway.submit("kirby", TOKEN, str(login.home / "x")), NotNow | Uncertain)
     assert login.runs("sbatch") == 1
@@ -152,7 +152,7 @@ async def test_controls(login: LoginNode, words: str, status: int, outcome: obje
 
 
 async def test_many_jobs_are_cancelled_at_once(login: LoginNode) -> None:
-    assert await login.gateway.cancel("kirby", ["7", "8"]) is None
+    assert await login.gateway.cancel("kirby", ["7", "8"]) == {}
     assert login.argv("scancel") == ["7", "8"]
 
 
@@ -180,6 +180,7 @@ CAUSES = {
     Cause.NO_HOST_KEYS: Reason.HOST_KEY_MISMATCH,
     Cause.HOST_KEY_MISMATCH: Reason.HOST_KEY_MISMATCH,
     Cause.AUTHENTICATION_FAILED: Reason.AUTHENTICATION_FAILED,
+    Cause.NO_LOGIN: Reason.AUTHENTICATION_FAILED,
     Cause.KEY_UNAVAILABLE: Reason.KEY_UNAVAILABLE,
 }
 
@@ -191,7 +192,7 @@ async def test_what_did_not_run_was_not_done(cause: Cause) -> None:
     assert await gateway.stage("kirby", package("~")) == NotNow(reason, "words")
     assert await gateway.submit("kirby", TOKEN, "/x") == NotNow(reason, "words")
     assert await gateway.read_script("kirby", "/x") == NotNow(reason, "words")
-    assert await gateway.cancel("kirby", ["7"]) == NotNow(reason, "words")
+    assert await gateway.cancel("kirby", ["7"]) == {"7": NotNow(reason, "words")}
     assert await gateway.tidy("kirby", TOKEN, "/x") == NotNow(reason, "words")
     assert await gateway.observe("kirby", None) == Unavailable(reason, "words")
     assert await gateway.account("kirby", ["7"]) == Unavailable(reason, "words")
@@ -199,33 +200,34 @@ async def test_what_did_not_run_was_not_done(cause: Cause) -> None:
     assert await gateway.find("kirby", TOKEN, "/x") == Uncertain("words")
 
 
-LOST: dict[str, tuple[Outcome, str, bool]] = {
-    "the connection broke": (Unknown("words"), "words", True),
-    "it took too long": (Ran(124, b"", b""), "the command did not end within 60 s", False),
-    "it was killed": (Ran(-1, b"", b"Killed", "KILL"), "the command did not come to its end (exit status -1): Killed", False),
+SHELL, GONE = Reason.LOGIN_SHELL_FAILED, Reason.CLUSTER_UNREACHABLE
+LOST: dict[str, tuple[Outcome, str, Reason | None]] = {
+    "the connection broke": (Unknown("words"), "words", GONE),
+    "the shell hangs": (Unknown("words", connected=True), "words", SHELL),
+    "it took too long": (Ran(124, b"", b""), "the command did not end within 60 s", None),
+    "it was killed": (Ran(-1, b"", b"Killed", "KILL"), "the command did not come to its end (exit status -1): Killed", SHELL),
     "the answer broke off": (
         Ran(0, b"noise\nSLURMGATE-BEGIN\nverdict=ran\nrc=0\n", b""),
         "the command did not come to its end (exit status 0): ",
-        False,
+        SHELL,
     ),
 }
 
 
-@pytest.mark.parametrize(("outcome", "words", "cut_off"), LOST.values(), ids=LOST.keys())
-async def test_what_nobody_knows_stays_unknown(outcome: Outcome, words: str, *, cut_off: bool) -> None:
+@pytest.mark.parametrize(("outcome", "words", "blame"), LOST.values(), ids=LOST.keys())
+async def test_what_nobody_knows_stays_unknown(outcome: Outcome, words: str, blame: Reason | None) -> None:
     gateway = CliGateway(Says(outcome), cluster())
-    unreachable = Reason.CLUSTER_UNREACHABLE
     staged = await gateway.stage("kirby", package("~"))
     assert isinstance(staged, NotNow)
-    assert staged.reason is unreachable
+    assert staged.reason is (blame or Reason.COMMAND_FAILED)
     assert isinstance(await gateway.find("kirby", TOKEN, "/x"), Uncertain)
-    assert isinstance(await gateway.cancel("kirby", ["7"]), NotNow | Refused)
+    assert isinstance((await gateway.cancel("kirby", ["7"]))["7"], NotNow | Refused)
     submitted = await gateway.submit("kirby", TOKEN, "/x")
     assert isinstance(submitted, Uncertain)
     seen = await gateway.observe("kirby", None)
-    assert seen == Unavailable(unreachable if cut_off else Reason.CONTROLLER_UNAVAILABLE, words)
+    assert seen == Unavailable(blame or Reason.CONTROLLER_UNAVAILABLE, words)
     accounted = await gateway.account("kirby", ["7"])
-    assert accounted == Unavailable(unreachable if cut_off else Reason.ACCOUNTING_UNAVAILABLE, words)
+    assert accounted == Unavailable(blame or Reason.ACCOUNTING_UNAVAILABLE, words)
 
 
 async def test_every_command_has_a_limit_on_both_sides() -> None:

@@ -41,6 +41,7 @@ def test_a_running_job_has_no_end_yet_whatever_squeue_expects() -> None:
 def test_a_pending_job_has_not_started_whatever_squeue_expects() -> None:
     (task,) = queue("57|PENDING|Priority|kirby|batch||1795314952|1795318556|1795318596" + QUEUE_END)
     assert (task.start_time, task.end_time, task.nodes, task.reason) == (None, None, None, "Priority")
+    assert task.expected_start == datetime.fromtimestamp(1795318556, UTC)
 
 
 def test_an_ended_job_has_ended() -> None:
@@ -284,3 +285,24 @@ def test_nothing_raises_whatever_is_in_the_cells(queue_cells: list[str], account
     records.queue([f"57{SEPARATOR}" + "|".join(queue_cells)], mark=MARK)
     records.account([SEPARATOR.join(["57", *account_cells])], mark=SEPARATOR)
     records.account([row(), SEPARATOR.join(["57.0", *account_cells])], mark=SEPARATOR)
+
+
+# Exit records --------------------------------------------------------------------------------------------------------
+
+LEFT = {
+    "a good end": (f"{TOKEN} job 0 0 100 107", ("COMPLETED", None, 0, None, 7)),
+    "an exit code": (f"{TOKEN} job 137 0 100 107", ("FAILED", None, 137, None, 7)),
+    "a signal": (f"{TOKEN} job 137 9 100 107", ("FAILED", None, 0, 9, 7)),
+    "a task": (f"{TOKEN} 12 3 0 100 107", ("FAILED", "12", 3, None, 7)),
+}
+
+
+@pytest.mark.parametrize(("line", "expected"), LEFT.values(), ids=LEFT.keys())
+def test_what_a_batch_script_left(line: str, expected: tuple[object, ...]) -> None:
+    (task,) = records.exits([line], job_ids={TOKEN: "42"}).tasks["42"]
+    assert (task.state, task.index, task.exit_code, task.signal, task.elapsed_seconds) == expected
+
+
+@pytest.mark.parametrize("line", ["", f"{TOKEN} job", f"{TOKEN} job x 0 1 2", f"{TOKEN} job 0 0 1 2 3", "another job 0 0 1 2"])
+def test_what_somebody_else_wrote_there_is_left_out(line: str) -> None:
+    assert records.exits([line], job_ids={TOKEN: "42"}) == records.Rows({}, skipped=1)

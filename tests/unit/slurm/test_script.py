@@ -28,7 +28,7 @@ INVALID: dict[str, tuple[bytes, LaunchMode | None, str | None]] = {
 
 @pytest.mark.parametrize(("content", "mode", "message"), INVALID.values(), ids=INVALID.keys())
 def test_what_cannot_be_a_batch_script_is_refused(content: bytes, mode: LaunchMode | None, message: str | None) -> None:
-    refused = check(content, mode)
+    refused = check(content, wrapped=mode is LaunchMode.SRUN)
     if message is None:
         assert refused is None
     else:
@@ -82,7 +82,7 @@ SCRIPT = b"#!/usr/bin/python3\n# \xff not UTF-8\n#SBATCH -N2 'quoted' # remark\n
 
 
 def wrapped(script: bytes = SCRIPT, *arguments: str) -> bytes:
-    return wrap(script, token=TOKEN, srun="/usr/bin/srun", arguments=arguments)
+    return wrap(script, token=TOKEN, srun="/usr/bin/srun", arguments=arguments, recorded=False)
 
 
 def test_the_batch_script_keeps_the_comments_and_their_lines() -> None:
@@ -131,7 +131,7 @@ def test_several_tasks_are_left_to_srun_with_arguments_as_they_were_given(tmp_pa
     srun.write_text('#!/bin/sh\nprintf \'%s\\n\' "$@" "$SRUN_CPUS_PER_TASK"\nexit 7\n')
     srun.chmod(0o755)
     words = ('--comment=it\'s "$x" `y` \\ !', "-n", "2")
-    (tmp_path / "batch").write_bytes(wrap(SCRIPT, token=TOKEN, srun=str(srun), arguments=words))
+    (tmp_path / "batch").write_bytes(wrap(SCRIPT, token=TOKEN, srun=str(srun), arguments=words, recorded=False))
     environment = {"SLURM_SUBMIT_DIR": "/a b", "SLURM_JOB_ID": "5", "SLURM_JOB_NUM_NODES": "1", "SLURM_CPUS_PER_TASK": "3"}
     done = subprocess.run([shell, tmp_path / "batch"], capture_output=True, check=False, env=environment)
     expected = ["--overlap", "--export=ALL", *words, f"/a b/.slurmgate/{TOKEN}/script", "3"]

@@ -31,7 +31,7 @@ def test_what_travels() -> None:
     content = staging.stdin(package("~/x", files=files(a=b"1"), environment=(("A", "it's"),)), sbatch="/usr/bin/sbatch")
     assert content.split(b"\n", 4)[:4] == [TOKEN.encode(), b"~/x", b"job", b"yes"]
     found = members(content)
-    assert list(found) == ["files/a", "script", "environment", "submit", "complete"]
+    assert list(found) == ["files/a", "script", "environment", "origin", "submit", "complete"]
     assert found["complete"] == content.split(b"\n", 5)[4]
     assert found["environment"] == b"export A='it'\"'\"'s'\n"
 
@@ -56,7 +56,7 @@ async def test_everything_is_in_its_place(login: LoginNode) -> None:
     for name, data in names.items():
         assert (directory / name).read_bytes() == data
     state = directory / ".slurmgate" / TOKEN
-    assert sorted(path.name for path in state.iterdir()) == ["batch", "complete", "script", "submit"]
+    assert sorted(path.name for path in state.iterdir()) == ["batch", "complete", "origin", "script", "submit"]
     assert (state / "script").read_bytes() == (directory / "job.sh").read_bytes() == b"#!\xff\n"
     assert [oct(path.stat().st_mode & 0o777) for path in (state, state / "script")] == ["0o700", "0o700"]
     assert [path.name for path in state.parent.iterdir()] == [TOKEN]
@@ -176,7 +176,7 @@ async def test_a_directory_that_cannot_be_is_refused_with_the_systems_words(logi
 async def test_a_home_that_is_not_there_is_waited_for(login: LoginNode) -> None:
     login.shell.home = login.home / "not-mounted"
     waits = await login.gateway.stage("kirby", package("~/x"))
-    assert waits == NotNow(Reason.COMMAND_FAILED, f"{login.home}: home directory not available")
+    assert waits == NotNow(Reason.COMMAND_FAILED, f"{login.home}: the home is not there")
 
 
 async def test_start_files_may_print_what_they_like(login: LoginNode) -> None:

@@ -33,7 +33,7 @@ class Make:
         self.runners: list[Runner] = []
 
     def __call__(self, **changes: object) -> Runner:
-        self.runners.append(Runner(self._server.endpoint(**changes), self._keys, self._counts))
+        self.runners.append(Runner(self._server.endpoint(**changes), self._keys, observer=self._counts))
         return self.runners[-1]
 
 

@@ -18,9 +18,11 @@ def test_everything_promised_is_there_and_nothing_is_counted_by_submission() -> 
     families = {family.name: family for family in text_string_to_metric_families(metrics.exposition().decode())}
     assert {name for name in families if name.startswith("slurmgate_")} == {
         "slurmgate_build_info",
+        "slurmgate_leader",
         "slurmgate_submissions",
         "slurmgate_submissions_ended",
         "slurmgate_jobs_left_behind",
+        "slurmgate_stray_jobs",
         "slurmgate_cluster_up",
         "slurmgate_submit_seconds",
         "slurmgate_slurm_calls",

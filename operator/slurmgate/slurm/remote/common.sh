@@ -25,7 +25,7 @@ read_place() { # token and directory, the first two lines of stdin; sets directo
     '~/'*) directory=$HOME/${directory#'~/'} ;;
     esac
     case $directory in # what is not mounted says nothing: no marker is to be seen there, and nothing can be written
-    "${HOME:-?}" | "${HOME:-?}"/*) [ -O "$HOME" ] || fail "$HOME: home directory not available" ;;
+    "${HOME:-?}" | "${HOME:-?}"/*) [ -O "$HOME" ] || fail "$HOME: the home is not there" ;;
     esac
     state=${directory%/}/.slurmgate/$token
 }

@@ -2,7 +2,10 @@
 # stdin: token, directory, name, whether a copy of the script is kept, digest of the package; then a tar archive of it.
 read_place
 IFS= read -r name && IFS= read -r keep && IFS= read -r digest || exit 1
-words=$(mkdir -p -- "$directory/.slurmgate" 2>&1) || fail "$words"
+words=$(mkdir -p -- "$directory/.slurmgate" 2>&1) || {
+    case $directory in "$HOME"/*) [ -w "$HOME" ] || words="$words ($HOME: the home is not there or cannot be written to)" ;; esac
+    fail "$words"
+}
 directory=$(cd -P -- "$directory" && pwd -P) || fail "$directory: cannot be entered"
 [ -w "$directory" ] || fail "$directory: Permission denied"
 state=${directory%/}/.slurmgate/$token

@@ -1,0 +1,107 @@
+"""A home is full, read-only or gone, or a start file in it spoils the login: it is waited for, and the job runs once."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pytest
+
+from tests.faults.counting import Case, await_all, case, ended, reason, statuses, submit, wrongs
+from tests.faults.doomed import Fate
+from tests.faults.nursery import Nursery, resting
+from tests.world import World
+
+HOME = "/home/mario"
+CLUSTER = "valhalla"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _hasty(world: World) -> Iterator[None]:
+    """An operator that does not wait long takes the place of the world's own."""
+    with resting(world), Nursery(world.installation).life(Fate(hasty=True)):
+        yield
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Shell lines for root on the login node: `$home` is spoilt, then it is as before."""
+
+    spoil: str
+    mend: str
+    reason: str
+    words: str
+    again: str = "true"
+    """Undoes what `mend` leaves, once the job has run."""
+
+
+def tmpfs(options: str) -> str:
+    """A small file system over the home, with what was in it."""
+    copied = 'cp -a "$home/.ssh" "$home/.bashrc" /tmp/spoilt/'
+    mounted = f'mount -t tmpfs -o mode=755,{options} tmpfs "$home" && cp -a /tmp/spoilt/. "$home/" && chown mario: "$home"'
+    return f"rm -rf /tmp/spoilt && mkdir /tmp/spoilt && {copied} && {mounted}"
+
+
+FULL = '{ dd if=/dev/zero of="$home/filler" bs=4k 2>/dev/null || true; }'
+EMPTY = 'rm "$home/filler"'
+UMOUNT = 'umount --lazy "$home"'
+BASHRC = '[ -e "$home/.bashrc.before" ] || cp "$home/.bashrc" "$home/.bashrc.before"; cat >"$home/.bashrc"'
+RESTORE = 'mv "$home/.bashrc.before" "$home/.bashrc"'
+
+
+def start_file(line: str, words: str) -> Fault:
+    return Fault(f"{BASHRC} <<'END'\n{line}\nEND\n", RESTORE, "LoginShellFailed", words)
+
+
+KEYS_ELSEWHERE = (
+    'cp "$home/.ssh/authorized_keys" /etc/ssh/keys-mario && cp /etc/ssh/bed_config /etc/ssh/bed_config.before && '
+    "sed -i 's|^AuthorizedKeysFile.*|& /etc/ssh/keys-%u|' /etc/ssh/bed_config && kill -HUP $(cat /run/sshd.pid)"
+)
+KEYS_AT_HOME = "mv /etc/ssh/bed_config.before /etc/ssh/bed_config && kill -HUP $(cat /run/sshd.pid)"
+
+HOMES = {
+    "full": Fault(f"{tmpfs('size=1m')} && {FULL}", EMPTY, "CommandFailed", "No space left on device", UMOUNT),
+    "read-only": Fault(
+        'mount --bind "$home" "$home" && mount -o remount,bind,ro "$home"', UMOUNT, "CommandFailed", "Read-only file system"
+    ),
+    "gone": Fault(
+        f'{KEYS_ELSEWHERE} && mv "$home" "$home.away"',
+        'mv "$home.away" "$home"',
+        "CommandFailed",
+        "the home is not there",
+        KEYS_AT_HOME,
+    ),
+    "not mounted": Fault(
+        f'{KEYS_ELSEWHERE} && mount -t tmpfs -o mode=755 tmpfs "$home"',
+        UMOUNT,
+        "CommandFailed",
+        "the home is not there",
+        KEYS_AT_HOME,
+    ),
+    "start file prints megabytes": start_file("head -c 8000000 /dev/zero | tr '\\0' x", "stopped after 262144 bytes of output"),
+    "start file ends the shell": start_file("echo no licence >&2; exit 1", "(exit status 1): no licence"),
+    "start file hangs": start_file("sleep 1000", "did not end within 5 s"),
+}
+
+
+def shell(world: World, lines: str) -> None:
+    world.slurm("sh", "-ec", f"home={HOME}\n{lines}")
+
+
+def once(world: World, *cases: Case) -> None:
+    await_all(world, cases, ended)
+    assert wrongs(world, cases) == {}
+
+
+@pytest.mark.parametrize("fault", HOMES.values(), ids=HOMES.keys())
+def test_it_is_waited_for_and_runs_once(world: World, fault: Fault) -> None:
+    waiting, other = case("home", "mario", CLUSTER), case("home", "kirby", CLUSTER)
+    with ExitStack() as after:
+        after.callback(shell, world, fault.again)
+        with ExitStack() as meanwhile:
+            meanwhile.callback(shell, world, fault.mend)
+            shell(world, fault.spoil)
+            submit(world, [waiting, other])
+            await_all(world, [waiting], lambda status: reason(status) == fault.reason)
+            assert fault.words in str(statuses(world, [waiting]))
+            once(world, other)
+        once(world, waiting)

@@ -1,0 +1,128 @@
+"""Login nodes fail, one or all of them; sshd has no room; a user may not log in. What has to wait waits, and runs once."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from tests.api import Json
+from tests.faults.counting import Case, await_all, case, ended, reason, submit, wrongs
+from tests.faults.proxy import Meeting, Proxy
+from tests.world import Cluster, World
+
+
+@contextmanager
+def behind(world: World, name: str, nodes: int) -> Iterator[tuple[Cluster, list[Proxy]]]:
+    """A SlurmCluster whose login nodes are proxies before the bed's sshd."""
+    slurm = world.bed.slurm.description
+    with ExitStack() as stack:
+        proxies = [stack.enter_context(Proxy((slurm.host, slurm.port)).relaying()) for _ in range(nodes)]
+        known_hosts = "".join(slurm.known_hosts.replace(f":{slurm.port} ", f":{proxy.port} ") for proxy in proxies)
+        hosts = [{"host": slurm.host, "port": proxy.port} for proxy in proxies]
+        cluster = stack.enter_context(world.cluster(name, ssh={"hosts": hosts, "knownHosts": {"inline": known_hosts}}))
+        cluster.wait_for("Ready", "True")
+        yield cluster, proxies
+
+
+def unreachable(status: Json) -> bool:
+    """It waits for a login node."""
+    return reason(status) == "ClusterUnreachable"
+
+
+def once(world: World, *cases: Case) -> None:
+    await_all(world, cases, ended)
+    assert wrongs(world, cases) == {}
+
+
+@pytest.mark.parametrize("meeting", [Meeting.REFUSED, Meeting.RESET, pytest.param(Meeting.STALLED, marks=pytest.mark.slow)])
+def test_one_of_two_is_down(world: World, meeting: Meeting) -> None:
+    name = f"one-{meeting}"
+    with behind(world, name, 2) as (cluster, (first, second)):
+        first.meet(meeting)
+        cases = [case("one down", user, name) for user in ("kirby", "mario")]
+        submit(world, cases)
+        once(world, *cases)
+        reachable = world.eventually(lambda: cluster.condition("Reachable"), lambda now: str(first.port) in now["message"])
+        assert reachable["status"] == cluster.condition("Ready")["status"] == "True"
+        assert str(second.port) not in reachable["message"]
+
+
+def test_both_are_down_then_one_is_back(world: World) -> None:
+    with behind(world, "both", 2) as (cluster, proxies):
+        cases = [case("both down", user, "both") for user in ("kirby", "mario")]
+        for proxy in proxies:
+            proxy.meet(Meeting.REFUSED)
+        submit(world, cases)
+        await_all(world, cases, unreachable)
+        words = cluster.wait_for("Reachable", "False")["message"]
+        assert all(f"{proxy.port}: Connection refused" in words for proxy in proxies)
+        proxies[1].meet(Meeting.RELAYED)
+        once(world, *cases)
+        assert cluster.wait_for("Reachable", "True")["message"].count("Connection refused") == 1
+
+
+@contextmanager
+def sshd_with(world: World, **settings: int) -> Iterator[None]:
+    """These settings in sshd_config. Connections that there are live on."""
+    sshd, config = world.bed.slurm.service("sshd"), "/etc/ssh/bed_config"
+    world.slurm("cp", config, f"{config}.before")
+    for name, value in settings.items():
+        world.slurm("sed", "--in-place", f"s/^{name} .*/{name} {value}/", config)
+    try:
+        sshd.restart()
+        yield
+    finally:
+        world.slurm("mv", f"{config}.before", config)
+        sshd.restart()
+
+
+def test_sshd_has_no_room_for_more_connections(world: World) -> None:
+    slurm = world.bed.slurm.description
+    waiting = case("no room", "kirby", "no-room")
+    with behind(world, "no-room", 1) as (_, (proxy,)), sshd_with(world, MaxStartups=3), ExitStack() as half_open:
+        for _ in range(3):
+            half_open.enter_context(socket.create_connection((slurm.host, slurm.port), timeout=10))
+        proxy.cut()
+        submit(world, [waiting])
+        await_all(world, [waiting], unreachable)
+        half_open.close()
+        once(world, waiting)
+
+
+def test_sshd_has_no_room_for_more_sessions(world: World) -> None:
+    many = [case(f"session {number}", "kirby", "one-session") for number in range(12)]
+    with behind(world, "one-session", 1) as (_, (proxy,)), sshd_with(world, MaxSessions=1):
+        proxy.cut()
+        submit(world, many)
+        once(world, *many)
+
+
+@contextmanager
+def locked(world: World, user: str) -> Iterator[None]:
+    """His public key is not accepted."""
+    path = f"/home/{user}/.ssh/authorized_keys"
+    world.slurm("mv", path, f"{path}.locked")
+    try:
+        yield
+    finally:
+        world.slurm("mv", f"{path}.locked", path)
+
+
+@pytest.mark.slow
+def test_who_is_locked_out_waits_is_tried_seldom_and_runs_when_he_may_log_in_again(world: World) -> None:
+    def refusals() -> int:
+        return world.bed.slurm.service("sshd").log.read_text().count("Connection closed by authenticating user mario")
+
+    with behind(world, "locked", 1):
+        many = [case(f"locked {number}", "mario", "locked") for number in range(10)]
+        other = case("free", "kirby", "locked")
+        before = refusals()
+        with locked(world, "mario"):
+            submit(world, [*many, other])
+            await_all(world, many, lambda status: reason(status) == "AuthenticationFailed")
+            once(world, other)
+            time.sleep(20)  # ten submissions would have tried forty times
+            assert 1 <= refusals() - before <= 2
+        once(world, *many)
