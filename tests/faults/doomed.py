@@ -45,6 +45,7 @@ from slurmgate.ssh.runner import Runner
 
 HASTY_SECONDS = 5.0
 MARKED = "answer verdict=marked"
+ANYBODY = "anybody"
 MARKING = "words=$(mkdir"
 _SUDDEN = (" started", " half sent")
 _PROGRAMS = ("stage", "submit", "find")
@@ -62,7 +63,8 @@ class Fate:
     rescue: Sequence[str] = ()
     """Submissions whose job ids must be in the API before those of the plan may begin."""
     gates: Path | None = None
-    """Folder of files `<submission>.<place>`: who comes there waits while there is one."""
+    """Folder of files `<submission>.<place>`: who comes there waits while there is one. Whoever comes to the place of a file
+    `anybody.<place>` is the death of this operator; the file goes with it."""
     hasty: bool = False
     """Does not wait for as long as a real cluster may need: for tests in which nothing is slow unless they make it so."""
     trusting: bool = False
@@ -127,6 +129,9 @@ class Doom:
 
     async def reach(self, place: str, name: str) -> None:
         """It is there: the end, or wait for it."""
+        if self.gates and (trap := self.gates / f"{ANYBODY}.{place}").exists():
+            trap.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
         while self.gates and (gate := self.gates / f"{name}.{place}").exists():
             gate.with_name(f"{gate.name}.reached").touch()
             await asyncio.sleep(0.05)

@@ -43,6 +43,7 @@ class _End(asyncio.Protocol):
     """One of the two sockets of a relayed connection."""
 
     transport: asyncio.Transport | None = None
+    lost: bool = False
 
     def __init__(self, said: Callable[[bytes | None], None], line: "_Line") -> None:
         self._said = said
@@ -74,6 +75,7 @@ class _End(asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._said(None)
+        self.lost = True
 
     def mind(self) -> None:
         """Read on, unless the line is frozen: then what comes waits in the kernel."""
@@ -155,8 +157,8 @@ class _Connection:
             self.server.say(data)
 
     def is_open(self) -> bool:
-        """Whether anything may still pass."""
-        return any(end and end.open for end in (self.client, self.server))
+        """Whether anything may still pass, or has still to be said."""
+        return any(end and not end.lost for end in (self.client, self.server))
 
     def mind(self) -> None:
         """See how the line is now."""
@@ -238,9 +240,13 @@ class Proxy:
 
     def refuse(self) -> None:
         """Let nobody connect. Connections that there are go on."""
-        if self._listener:
-            self._loop.call_soon_threadsafe(self._listener.close)
-            self._listener = None
+        listener, self._listener = self._listener, None
+
+        async def closing() -> None:
+            if listener:
+                listener.close()
+
+        self._call(closing())
 
     def accept(self) -> None:
         """Listen, on the same port as before."""
@@ -311,5 +317,7 @@ class Proxy:
 
     async def _end(self) -> None:
         for connection in self._connections:
-            connection.cut()
+            for end in (connection.client, connection.server):
+                if end and end.transport:
+                    end.transport.abort()
         await asyncio.sleep(0.1)

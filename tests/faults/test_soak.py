@@ -2,7 +2,7 @@
 
 import os
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -10,6 +10,7 @@ from tests.faults.doomed import Fate
 from tests.faults.soak.course import BRIEF, Result, Terms, soak
 from tests.faults.soak.faults.table import FAULTS
 from tests.faults.soak.judge import Verdict
+from tests.faults.soak.kinds import KINDS
 from tests.faults.soak.report import told
 
 INJECTIONS = 35
@@ -29,18 +30,44 @@ def test_nothing_is_lost_or_sent_twice_or_called_what_it_is_not(seed: int) -> No
     assert len(result.history.injections) == INJECTIONS
 
 
-MUTANTS: dict[str, tuple[Fate, tuple[str, ...], Verdict]] = {
-    "what has no job id is sent": (Fate(hasty=True, trusting=True, unmarked=True), ("kill -9", "SSH: cut"), Verdict.TWICE),
-    "what squeue does not have has failed": (Fate(hasty=True, despairing=True), ("kill -9", "refused"), Verdict.WRONG_PHASE),
-    "the finalizer comes last": (Fate(hasty=True, careless=True), ("kill -9",), Verdict.LEFT_RUNNING),
+@dataclass(frozen=True)
+class Mutant:
+    """An operator with a mistake, under what shows it soon."""
+
+    fate: Fate
+    verdict: Verdict
+    """What the judge has to say."""
+    fault: str = "operator: kill -9 at a step"
+    injections: int = 20
+    usual_seconds: float = 3.0
+    kinds: str = ""
+    """Only submissions with this in the names of their kinds."""
+
+
+MUTANTS = {
+    "what has no job id is sent": Mutant(Fate(hasty=True, trusting=True, unmarked=True), Verdict.TWICE),
+    "what squeue does not have has failed": Mutant(
+        Fate(hasty=True, despairing=True),
+        Verdict.WRONG_PHASE,
+        fault="operator: kill -9",  # it has to be away for longer than MinJobAge
+        injections=5,
+        usual_seconds=30.0,
+    ),
+    "the finalizer comes last": Mutant(Fate(hasty=True, careless=True), Verdict.LEFT_RUNNING, kinds="deleted"),
 }
-"""A mistake, the faults in which it shows, and what the judge has to say of it."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("fate", "words", "verdict"), MUTANTS.values(), ids=MUTANTS.keys())
-def test_a_mistake_is_caught(fate: Fate, words: tuple[str, ...], verdict: Verdict) -> None:
-    table = [fault for fault in FAULTS if any(word in fault.name for word in words)]
-    result = soaked(FIXED, replace(BRIEF, table=table, fate=fate, calm_seconds=30.0))
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS.keys())
+def test_a_mistake_is_caught(mutant: Mutant) -> None:
+    terms = replace(
+        BRIEF,
+        table=[fault for fault in FAULTS if fault.name == mutant.fault],
+        kinds=[kind for kind in KINDS if mutant.kinds in kind.name],
+        fate=mutant.fate,
+        usual_seconds=mutant.usual_seconds,
+        calm_seconds=30.0,
+    )
+    result = soaked(FIXED, terms, mutant.injections)
 
-    assert verdict in {wrong.verdict for failure in result.failures for wrong in failure.wrongs}
+    assert mutant.verdict in {wrong.verdict for failure in result.failures for wrong in failure.wrongs}

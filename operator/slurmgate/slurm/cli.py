@@ -113,8 +113,8 @@ class CliGateway:
         answer = await self._login.tell(user, "submit", *lines, seconds=self._seconds + WRITE_DOWN_SECONDS)
         if isinstance(answer, NoAnswer):
             return answer.not_now() if answer.not_run else Uncertain(answer.message)
-        if trouble := answer.words("trouble"):
-            return verdicts.refusal(trouble, reason=Reason.DIRECTORY_NOT_WRITABLE)
+        if trouble := answer.words("trouble"):  # it was staged a moment ago: if it is for good, staging will say so
+            return NotNow(verdicts.later(trouble) or Reason.COMMAND_FAILED, verdicts.shortened(trouble))
         match answer.get("verdict"):
             case "ran":
                 words = verdicts.shortened(answer.words("err")) or "sbatch said nothing"
@@ -129,6 +129,8 @@ class CliGateway:
         marker = await self._login.tell(user, "find", token, directory)
         if isinstance(marker, NoAnswer):
             return Uncertain(marker.message)
+        if trouble := marker.words("trouble"):
+            return Uncertain(trouble)
         told = _attempt(marker, marker.get("directory"))
         if isinstance(told, Submitted | Refused):
             return told
@@ -173,7 +175,9 @@ class CliGateway:
         answer = await self._login.tell(user, "close", token, directory, marker.get("attempt"))
         if isinstance(answer, NoAnswer):
             return Uncertain(answer.message)
-        return NeverSent() if answer.get("closed") == "yes" else Uncertain("another attempt has begun meanwhile")
+        if answer.get("closed") == "yes":
+            return NeverSent()
+        return Uncertain(answer.words("trouble") or "another attempt has begun meanwhile")
 
     async def tidy(self, user: str, token: str, directory: str) -> ControlOutcome:
         """Remove the script and the files that only the run needed; the marker stays."""

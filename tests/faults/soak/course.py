@@ -12,6 +12,7 @@ from tests.faults.soak.faults.table import FAULTS, Fault
 from tests.faults.soak.ground import CLUSTERS, Ground, laid_out
 from tests.faults.soak.history import INJECTION, History
 from tests.faults.soak.judge import Wrong, judge
+from tests.faults.soak.kinds import KINDS, Kind
 from tests.faults.soak.load import Errand, Load
 from tests.faults.soak.plan import Injection, Round, rounds
 
@@ -47,6 +48,7 @@ class Terms:
     """For everything to settle when the faults are over."""
     fate: Fate = field(default_factory=Fate)
     table: Sequence[Fault] = FAULTS
+    kinds: Sequence[Kind] = KINDS
 
 
 BRIEF = Terms(
@@ -90,7 +92,14 @@ def soak(name: str, *, seed: int, injections: int, terms: Terms, tell: Callable[
     began, history = time.monotonic(), History()
     with laid_out(name, terms.fate, history) as ground:
         load = Load(
-            ground.api, history, seed, CLUSTERS, terms.every_seconds, most=terms.most, longest_seconds=terms.longest_seconds
+            ground.api,
+            history,
+            seed,
+            CLUSTERS,
+            terms.every_seconds,
+            most=terms.most,
+            longest_seconds=terms.longest_seconds,
+            kinds=terms.kinds,
         )
         load.start()
         try:

@@ -35,6 +35,11 @@ OPTIONS = Options(
 )
 INSISTING_SECONDS = 120.0
 _LIMITS: Json = {"pollIntervalSeconds": 1, "commandTimeoutSeconds": 8, "lostAfterSeconds": 20, "deletionDeadlineSeconds": 3600}
+_LEASE = {
+    "SLURMGATE_LEASE_DURATION": "6",
+    "SLURMGATE_LEASE_RENEW_DEADLINE": "4",
+    "SLURMGATE_LEASE_RETRY_PERIOD": "1",
+}
 _HOMES = """
 for user; do
     cp -a "/home/$user" "/run/$user"
@@ -130,12 +135,15 @@ def _lay_out(bed: Bed, fate: Fate, history: History, stack: ExitStack) -> Ground
     ]
     installation = install(bed, values)
     installation = replace(
-        installation, environment={**installation.environment, "KUBERNETES_SERVICE_PORT": str(way_to_api.port)}
+        installation,
+        environment={**installation.environment, **_LEASE, "KUBERNETES_SERVICE_PORT": str(way_to_api.port)},
     )
     keys = bed.description.folder / "new-keys"
     keys.mkdir()
+    traps = bed.description.folder / "traps"
+    traps.mkdir()
     bed.slurm.inside(["bash", "-c", _HOMES, "bash", *kinds.USERS])
-    keeper = stack.enter_context(Keeper(Nursery(installation), fate, history).keeping())
+    keeper = stack.enter_context(Keeper(Nursery(installation), fate, history, traps).keeping())
     bed.kubectl("wait", "slurmcluster", *CLUSTERS, "--for=condition=Ready", "--timeout=60s", timeout=90)
     daemons = {name: Daemon(bed.description.folder, name) for name in ("kube-apiserver", "etcd")}
     return Ground(bed, api, keeper, ssh, way_to_api, daemons, keys, host_key)

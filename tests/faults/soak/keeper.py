@@ -5,8 +5,12 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from subprocess import TimeoutExpired
 
-from tests.faults.doomed import Fate
+from bed.errors import BedError
+from tests.faults.doomed import ANYBODY, Fate
 from tests.faults.nursery import Life, Nursery
 from tests.faults.soak.history import History
 
@@ -16,8 +20,9 @@ RESTART_SECONDS = 0.3
 class Keeper:
     """Keeps one operator; nobody else starts or ends it."""
 
-    def __init__(self, nursery: Nursery, fate: Fate, history: History) -> None:
-        self._nursery, self._fate, self._history = nursery, fate, history
+    def __init__(self, nursery: Nursery, fate: Fate, history: History, traps: Path) -> None:
+        self._nursery, self._history, self._traps = nursery, history, traps
+        self._fate = replace(fate, gates=traps)
         self._life: Life | None = None
         self._wanted, self._over = threading.Event(), threading.Event()
         self._wanted.set()
@@ -51,10 +56,21 @@ class Keeper:
             if self._life and self._life.process.is_alive() and self._life.process.pid:
                 os.kill(self._life.process.pid, number)
 
+    @contextmanager
+    def doomed(self, place: str) -> Iterator[None]:
+        """The operator kills itself when the first submission comes to this place (see `doomed`)."""
+        trap = self._traps / f"{ANYBODY}.{place}"
+        trap.touch()
+        try:
+            yield
+        finally:
+            trap.unlink(missing_ok=True)
+
     def _keep(self) -> None:
         while not self._over.is_set():
             self._wanted.wait()
-            with self._nursery.life(self._fate) as life:
+            # It is told that the dead one's Lease may go; while the API server is away that has to run out by itself.
+            with suppress(BedError, TimeoutExpired), self._nursery.life(self._fate) as life:
                 self._life = life
                 self._history.note("operator", "started")
                 if self._over.is_set():

@@ -1,8 +1,8 @@
 """The submissions of the soak: one row for each kind, with what is done to it while it is under way."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
 from bed import valhalla
 from tests.api import Json
@@ -10,10 +10,13 @@ from tests.world import manifest
 
 USERS = valhalla.USERS
 RUNS = "/tmp/runs"
-_BEGIN = (
-    '#!/bin/bash\necho "begin ${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID} $(id -un)" >>"$SOAK_RUNS.$(id -un)"\n'
-    'trap \'echo "end ${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID} $?" >>"$SOAK_RUNS.$(id -un)"\' EXIT\n'
-)
+_BEGIN = """\
+#!/bin/bash
+runs=/tmp/runs/${SLURM_SUBMIT_DIR##*/}.$(id -un)
+job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}
+echo "begin $job $(id -un)" >>"$runs"
+trap 'echo "end $job $?" >>"$runs"' EXIT
+"""
 FOR_EVER = "sleep 3000"
 _LONG = {"name": "long-script", "key": "script"}
 _LONG_LINES = 8000
@@ -48,7 +51,7 @@ KINDS = (
     Kind("good array", 1, "sleep {seconds}", {"array": "1,3-5%2"}),
     Kind("long script", 2, ""),
     Kind("tidied", 2, "sleep {seconds}", {"writeSubmissionFiles": False}),
-    Kind("plain", 2, "sleep {seconds}", {"launch": {"mode": "None"}}),
+    Kind("plain", 2, "sleep {seconds}", {"launch": {"mode": "None"}, "environment": [{"name": "TUNE", "value": "x"}]}),
     Kind("cancelled", 4, FOR_EVER, then=("cancel",)),
     Kind("deleted", 4, FOR_EVER, then=("delete",)),
     Kind("orphan", 2, "sleep {seconds}", {"deletionPolicy": "Orphan"}, then=("delete",)),
@@ -60,22 +63,17 @@ KINDS = (
 )
 
 
-def choose(chance: Random) -> Kind:
-    """One of them."""
-    return chance.choices(KINDS, [kind.weight for kind in KINDS])[0]
+def choose(kinds: Sequence[Kind], chance: Random) -> Kind:
+    """One of these."""
+    return chance.choices(kinds, [kind.weight for kind in kinds])[0]
 
 
-def made(kind: Kind, *, name: str, label: str, user: str, cluster: str, seconds: float) -> Json:
-    """The manifest. `label` tells it from one of the same name, `seconds` is how long it runs if it ends by itself."""
+def made(kind: Kind, *, name: str, user: str, cluster: str, seconds: float) -> Json:
+    """The manifest. `seconds` is how long it runs if it ends by itself."""
     script: str | Json = {"configMapKeyRef": _LONG}
     if kind.lines:
         script = {"inline": _BEGIN + kind.lines.format(seconds=f"{seconds:.1f}") + "\n"}
-    spec: dict[str, Any] = {
-        **kind.spec,
-        "clusterRef": {"name": cluster},
-        "environment": [{"name": "SOAK_RUNS", "value": f"{RUNS}/{label}"}],
-    }
-    return manifest(script, name=name, user=user, **spec)
+    return manifest(script, name=name, user=user, clusterRef={"name": cluster}, **kind.spec)
 
 
 EDITS: tuple[Json, ...] = (

@@ -3,7 +3,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from random import Random
@@ -13,7 +13,7 @@ from bed import valhalla
 from tests.api import Api, Json, path
 from tests.faults.soak.history import History
 from tests.faults.soak.judge import ENDED, Case, Told
-from tests.faults.soak.kinds import EDITS, USERS, Kind, choose, made
+from tests.faults.soak.kinds import EDITS, KINDS, USERS, Kind, choose, made
 
 AGAIN_SECONDS = 0.5
 LOOK_SECONDS = 1.5
@@ -27,7 +27,6 @@ class Errand:
 
     kind: Kind
     name: str
-    label: str
     user: str
     cluster: str
     seconds: float
@@ -47,6 +46,11 @@ class Errand:
     def where(self) -> str:
         """Its path on the API server."""
         return path("JobSubmission", self.name, valhalla.RESEARCH)
+
+    @property
+    def label(self) -> str:
+        """What its job calls itself in the file that it writes: the name of its folder."""
+        return f"{self.name}-{self.uid[:8]}"
 
     @property
     def case(self) -> Case:
@@ -76,6 +80,7 @@ class Load:
     """So many are in flight at a time."""
     longest_seconds: float
     """That a job runs by itself."""
+    kinds: Sequence[Kind] = KINDS
     errands: list[Errand] = field(default_factory=list)
     told: dict[str, Told] = field(default_factory=dict)
     """What the API server said last, by uid."""
@@ -129,12 +134,11 @@ class Load:
         """The next one: whatever is to happen to it follows from the seed."""
         number = next(self._numbers)
         chance = Random(f"{self.seed} {number}")
-        kind, name = choose(chance), f"soak-{number}"
+        kind, name = choose(self.kinds, chance), f"soak-{number}"
         waits = (chance.uniform(0, chance.choice((0.5, 3, self.longest_seconds))) for _ in kind.then)
         return Errand(
             kind,
             name,
-            label=name,
             user=chance.choice(USERS),
             cluster=chance.choice(self.clusters),
             seconds=chance.uniform(0, self.longest_seconds),
@@ -185,7 +189,6 @@ class Load:
         body = made(
             errand.kind,
             name=errand.name,
-            label=errand.label,
             user=errand.user,
             cluster=errand.cluster,
             seconds=errand.seconds,
@@ -205,12 +208,10 @@ class Load:
             return False
         rest = errand.steps[1:]
         errand.steps = errand.steps[:1]
-        label = f"{errand.label}-again"
         self.errands.append(
             Errand(
                 errand.kind,
                 errand.name,
-                label,
                 errand.user,
                 errand.cluster,
                 errand.seconds,

@@ -18,7 +18,7 @@ class Injection:
     fault: Fault
     seconds: float
     after: float
-    """Seconds after its round began."""
+    """Seconds after its round began: between faults there is time to go on."""
     seed: str
     """For what the fault itself leaves to chance."""
 
@@ -41,6 +41,6 @@ def rounds(seed: int, injections: int, table: Sequence[Fault], usual_seconds: fl
             (fault,) = chance.choices(free, [fault.weight for fault in free])
             most = most_seconds if chance.random() < LONG_CHANCE else usual_seconds
             seconds = chance.uniform(SHORTEST_SECONDS, most)
-            chosen.append(Injection(fault, seconds, chance.uniform(0, usual_seconds / 2), f"{seed} {number}"))
+            chosen.append(Injection(fault, seconds, chance.uniform(0, usual_seconds), f"{seed} {number}"))
             number += 1
         yield tuple(chosen)

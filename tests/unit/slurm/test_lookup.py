@@ -43,6 +43,11 @@ async def test_what_was_never_staged_was_never_sent(login: LoginNode) -> None:
     assert login.runs("squeue") == login.runs("sacct") == 1
 
 
+async def test_nothing_is_concluded_while_the_home_is_not_there(login: LoginNode) -> None:
+    login.shell.home = login.home / "not-mounted"
+    assert await find(login) == Uncertain(f"{login.home}: the home is not there")
+
+
 async def test_what_was_staged_only_was_never_sent(login: LoginNode) -> None:
     await login.gateway.stage("kirby", package("~/x"))
     assert await find(login) == NeverSent()

@@ -173,6 +173,12 @@ async def test_a_directory_that_cannot_be_is_refused_with_the_systems_words(logi
     assert "Not a directory" in refused.message
 
 
+async def test_a_home_that_is_not_there_is_waited_for(login: LoginNode) -> None:
+    login.shell.home = login.home / "not-mounted"
+    waits = await login.gateway.stage("kirby", package("~/x"))
+    assert waits == NotNow(Reason.COMMAND_FAILED, f"{login.home}: the home is not there")
+
+
 async def test_start_files_may_print_what_they_like(login: LoginNode) -> None:
     login.shell = replace(login.shell)
     login.shell.noise = b"Welcome!\nSLURMGATE-BEGIN of the day\ndirectory=/etc\n\xff\n"

@@ -151,6 +151,15 @@ async def test_sbatch_that_hangs_is_ended_and_its_outcome_is_unknown(tmp_path: P
     assert await submit(login) == Uncertain("sbatch said nothing (exit status 124)")
 
 
+async def test_a_directory_that_went_away_since_it_was_staged_is_waited_for(login: LoginNode) -> None:
+    staged = await login.gateway.stage("kirby", package("~/x"))
+    assert isinstance(staged, Staged)
+    (state(login) / "attempt.1").symlink_to("nowhere")  # nothing can be made in its place
+    waits = await login.gateway.submit("kirby", TOKEN, staged.directory, staged.attempt)
+    assert isinstance(waits, NotNow)
+    assert "cannot create directory" in waits.message
+
+
 async def test_a_second_call_runs_nothing(login: LoginNode) -> None:
     login.says("sbatch", "7\n")
     await submit(login)

@@ -24,6 +24,9 @@ read_place() { # token and directory, the first two lines of stdin; sets directo
     '~') directory=$HOME ;;
     '~/'*) directory=$HOME/${directory#'~/'} ;;
     esac
+    case $directory in # what is not mounted says nothing: no marker is to be seen there, and nothing can be written
+    "${HOME:-?}" | "${HOME:-?}"/*) [ -O "$HOME" ] || fail "$HOME: the home is not there" ;;
+    esac
     state=${directory%/}/.slurmgate/$token
 }
 count_attempts() { # folder; sets number

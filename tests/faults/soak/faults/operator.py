@@ -15,6 +15,17 @@ def killed(ground: Ground, _: Random) -> Iterator[None]:
         yield
 
 
+STEPS = ("admission", "finalizer", "user", "stage", "submit", "find", "squeue", "sacct", "job id", "status", "something")
+"""What may be under way when it dies; see `tests/faults/doomed.py`."""
+
+
+@contextmanager
+def killed_at_a_step(ground: Ground, chance: Random) -> Iterator[None]:
+    """SIGKILL by its own hand, just before or after a step of some submission; it is started again at once."""
+    with ground.keeper.doomed(f"{chance.choice(('before', 'after'))} {chance.choice(STEPS)}"):
+        yield
+
+
 @contextmanager
 def told_to_stop(ground: Ground, _: Random) -> Iterator[None]:
     """SIGTERM."""

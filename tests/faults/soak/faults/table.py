@@ -25,7 +25,8 @@ class Fault:
 _SSH, _API = network.to_login_nodes, network.to_api_server
 
 FAULTS = (
-    Fault("operator: kill -9", "operator", operator.killed, weight=10),
+    Fault("operator: kill -9", "operator", operator.killed, weight=6),
+    Fault("operator: kill -9 at a step", "operator", operator.killed_at_a_step, weight=10),
     Fault("operator: SIGTERM", "operator", operator.told_to_stop),
     Fault("operator: SIGSTOP, SIGCONT", "operator", operator.frozen, weight=6),
     Fault("SSH: cut", "ssh", network.cut(_SSH), weight=8),
