@@ -470,10 +470,12 @@ def queue_seen(record: Record, seen: Seen, now: datetime) -> Decision:
     in_queue = {task.index for task in rows if live(task)}
     # what was alive and is not listed any more has left the queue: accounting has to say how
     tasks = tuple(task for task in tasks if not live(task) or task.index in in_queue)
+    marked = record.marked or any(task.token for task in rows)
     unread = len(in_queue) + sum(map(settled, tasks)) < _expected(record)
     after = replace(
         record,
         tasks=tasks,
+        marked=marked,
         unread=unread,
         missing=None if in_queue else record.missing,
         lost=record.lost and not in_queue,
@@ -528,7 +530,7 @@ def _ours(record: Record, seen: Seen) -> tuple[Task, ...]:
     slurm = record.status.slurm
     submitted_at = slurm.submit_time if slurm else None
     most = slurm.array.total if slurm and slurm.array else 1
-    mine = ours(rows, token=record.job_token, user=record.user, submitted=submitted_at, most=most)
+    mine = ours(rows, token=record.job_token, user=record.user, submitted=submitted_at, marked=record.marked, most=most)
     if _is_array(record):  # for a moment slurmdbd knows an array as a job without tasks
         return tuple(task for task in mine if (task.index or "").isdigit())
     return mine

@@ -98,6 +98,8 @@ class Record:
     """When Slurm was last asked to cancel the job."""
     tasks: tuple[Task, ...] = ()
     """The latest known row of the job, or of each task of an array."""
+    marked: bool = False
+    """The queue has shown the job with its token."""
     left_queue: datetime | None = None
     """Since when squeue shows the job as over, or no longer at all."""
     missing: datetime | None = None

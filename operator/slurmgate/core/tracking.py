@@ -19,12 +19,13 @@ _LIVELIEST_FIRST = (Kind.RUNNING, Kind.ENDING, Kind.WAITING, Kind.ENDED)
 
 
 def ours(
-    rows: Iterable[Task], *, token: str, user: str, submitted: datetime | None, most: int = MOST_TASKS
+    rows: Iterable[Task], *, token: str, user: str, submitted: datetime | None, marked: bool = False, most: int = MOST_TASKS
 ) -> tuple[Task, ...]:
     """The rows that are of this very job: ids are reused, so the id alone proves nothing.
 
     A row that shows another submission's token is not ours. One that shows none (its owner, or the site's job_submit plugin,
-    may write another comment) is ours if it was submitted when ours was; Slurm takes a requeued job for submitted anew.
+    may write another comment) is ours if it was submitted when ours was. Slurm takes a requeued job for submitted anew, so that
+    one is taken for ours, too, unless ours is `marked`: it is known to show its token.
     A row that stands for several tasks becomes one row for each, unless it stands for more than the `most` that ours has.
     """
 
@@ -32,7 +33,7 @@ def ours(
         if task.user not in (None, user):
             return False
         if task.token is None:
-            return submitted in (None, task.submit_time) or bool(task.restarts)
+            return submitted in (None, task.submit_time) or (bool(task.restarts) and not marked)
         return task.token == token
 
     return tuple(task for row in rows if is_ours(row) for task in expanded(row, most=most))

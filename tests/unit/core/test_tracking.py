@@ -285,3 +285,15 @@ USAGE = {
 @pytest.mark.parametrize(("tasks", "expected"), USAGE.values(), ids=USAGE.keys())
 def test_usage(tasks: tuple[Task, ...], expected: Usage | None) -> None:
     assert usage(tasks) == expected
+
+
+REQUEUED = {
+    "it is ours if ours may have lost its token": (False, 1),
+    "it is somebody else's if ours shows its token": (True, 0),
+}
+
+
+@pytest.mark.parametrize(("marked", "count"), REQUEUED.values(), ids=REQUEUED.keys())
+def test_a_requeued_job_of_our_id_without_a_token(marked: bool, count: int) -> None:
+    other = pending(token=None, submit_time=at(300), restarts=1)
+    assert len(ours([other], token=TOKEN, user="kirby", submitted=at(2), marked=marked)) == count
