@@ -46,7 +46,7 @@ from slurmgate.ssh.runner import Runner
 HASTY_SECONDS = 5.0
 MARKED = "answer verdict=marked"
 ANYBODY = "anybody"
-MARKING = "words=$(mkdir"
+MARKING = "_words=$(mkdir"
 _SUDDEN = (" started", " half sent")
 _PROGRAMS = ("stage", "submit", "find")
 

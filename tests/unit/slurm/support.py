@@ -55,6 +55,8 @@ class Shell:
     path: str
     home: Path
     noise: bytes = b""
+    exported: dict[str, str] = field(default_factory=dict)
+    """What the person's start files have put into the environment."""
     commands: list[Sequence[str]] = field(default_factory=list, repr=False)
 
     async def run(self, user: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float, output_limit: int) -> Outcome:
@@ -66,7 +68,7 @@ class Shell:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={"HOME": str(self.home), "PATH": "/usr/bin:/bin"},
+            env={"HOME": str(self.home), "PATH": "/usr/bin:/bin", **self.exported},
             cwd="/",
         )
         stdout, stderr = await asyncio.wait_for(process.communicate(stdin), deadline)

@@ -122,7 +122,7 @@ ARGUMENTS = {
 
 @pytest.mark.parametrize(("arguments", "one"), ARGUMENTS.values(), ids=ARGUMENTS.keys())
 def test_arguments_decide_whether_one_task_stays_one(arguments: tuple[str, ...], *, one: bool) -> None:
-    assert f"\none={'yes' if one else 'no'}\n".encode() in wrapped(SCRIPT, *arguments)
+    assert f"\n_one={'yes' if one else 'no'}\n".encode() in wrapped(SCRIPT, *arguments)
 
 
 @pytest.mark.parametrize("shell", ["/bin/dash", "/bin/bash"])
@@ -136,3 +136,25 @@ def test_several_tasks_are_left_to_srun_with_arguments_as_they_were_given(tmp_pa
     done = subprocess.run([shell, tmp_path / "batch"], capture_output=True, check=False, env=environment)
     expected = ["--overlap", "--export=ALL", *words, f"/a b/.slurmgate/{TOKEN}/script", "3"]
     assert (done.returncode, done.stdout.decode().split("\n")[:-1]) == (7, expected)
+
+
+NAMES = ("gate", "signals", "record", "began", "status", "one", "number", "io", "signal", "task", "pid")
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["with an exit record", "without"])
+@pytest.mark.parametrize("shell", ["/bin/dash", "/bin/bash"])
+def test_what_the_person_has_exported_reaches_the_script(tmp_path: Path, shell: str, recorded: bool) -> None:
+    state = tmp_path / ".slurmgate" / TOKEN
+    state.mkdir(parents=True)
+    (state / "script").write_text("#!/bin/sh\nexec env -0\n")
+    (state / "script").chmod(0o755)
+    (tmp_path / "batch").write_bytes(wrap(SCRIPT, token=TOKEN, srun="/usr/bin/env", arguments=(), recorded=recorded))
+    environment = {"SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_JOB_ID": "5", "SLURM_JOB_NUM_NODES": "2", "PATH": "/usr/bin:/bin"}
+    batch = (tmp_path / "batch").read_text("utf-8", "surrogateescape").replace("--overlap --export=ALL", "")
+    (tmp_path / "batch").write_text(batch, "utf-8", "surrogateescape")
+    done = subprocess.run(
+        [shell, tmp_path / "batch"], capture_output=True, check=True, env=environment | dict.fromkeys(NAMES, "mine")
+    )
+    found = dict(entry.split("=", 1) for entry in done.stdout.decode().rstrip("\0").split("\0"))
+    assert {name: found.get(name) for name in NAMES} == dict.fromkeys(NAMES, "mine")
+    assert (state / "exit.job").exists() is recorded

@@ -207,3 +207,14 @@ async def test_a_command_that_was_long_on_its_way_finds_the_door_shut(login: Log
     assert login.runs("sbatch") == 0
     assert isinstance(await submit(login), Submitted)
     assert login.runs("sbatch") == 1
+
+
+NAMES = ("token", "directory", "state", "number", "seconds", "attempt", "words", "rc", "name")
+
+
+async def test_what_the_person_has_exported_arrives_as_it_was(login: LoginNode) -> None:
+    login.says("sbatch", "7\n")
+    login.shell.exported.update(dict.fromkeys(NAMES, "mine"))
+    await submit(login)
+    found = login.environment("sbatch")
+    assert {name: found.get(name) for name in NAMES} == dict.fromkeys(NAMES, "mine")

@@ -1,5 +1,6 @@
 # Put in front of every program that runs on a login node. POSIX sh; its environment is the person's, and goes on to sbatch,
-# so nothing is exported. Answers stand between two sentinel lines, for shells' start files may print what they like.
+# so nothing is exported, and names begin with _: a variable of theirs would go on with our value.
+# Answers stand between two sentinel lines, for shells' start files may print what they like.
 begin() { printf '\nSLURMGATE-BEGIN\n'; }
 end() {
     printf 'SLURMGATE-END\n'
@@ -19,19 +20,19 @@ fail() { # the words of what went wrong
     end
 }
 read_place() { # token and directory, the first two lines of stdin; sets directory and state
-    IFS= read -r token && IFS= read -r directory || exit 1
-    case $directory in
-    '~') directory=$HOME ;;
-    '~/'*) directory=$HOME/${directory#'~/'} ;;
+    IFS= read -r _token && IFS= read -r _directory || exit 1
+    case $_directory in
+    '~') _directory=$HOME ;;
+    '~/'*) _directory=$HOME/${_directory#'~/'} ;;
     esac
-    case $directory in # what is not mounted says nothing: no marker is to be seen there, and nothing can be written
+    case $_directory in # what is not mounted says nothing: no marker is to be seen there, and nothing can be written
     "${HOME:-?}" | "${HOME:-?}"/*) [ -O "$HOME" ] || fail "$HOME: the home is not there" ;;
     esac
-    state=${directory%/}/.slurmgate/$token
+    _state=${_directory%/}/.slurmgate/$_token
 }
 count_attempts() { # folder; sets number
-    number=0
-    while [ -d "$1/attempt.$((number + 1))" ]; do number=$((number + 1)); done
+    _number=0
+    while [ -d "$1/attempt.$((_number + 1))" ]; do _number=$((_number + 1)); done
 }
 plain() { # forget what the person's start files set for Slurm's commands: it would change what they print or ask
     for name in $(env | sed -n 's/^\(\(SQUEUE\|SACCT\|SCANCEL\|SCONTROL\|SINFO\)_[A-Z_]*\|SLURM_CLUSTERS\)=.*/\1/p'); do

@@ -1,11 +1,11 @@
 # Says how jobs ended, from what their batch scripts left (batch.sh). stdin: how many, then token and directory of each.
-IFS= read -r number || exit 1
+IFS= read -r _number || exit 1
 begin
-while [ "$number" -gt 0 ]; do
+while [ "$_number" -gt 0 ]; do
     read_place
-    number=$((number - 1))
-    for record in "$state"/exit.*; do
-        [ ! -f "$record" ] || tell exit "$token ${record##*/exit.} $(head -c 100 "$record" | head -n 1)"
+    _number=$((_number - 1))
+    for record in "$_state"/exit.*; do
+        [ ! -f "$record" ] || tell exit "$_token ${record##*/exit.} $(head -c 100 "$record" | head -n 1)"
     done
 done
 end

@@ -1,13 +1,13 @@
 # Says what the marker of a submission knows. stdin: token, directory.
 read_place
-count_attempts "$state"
-attempt=$state/attempt.$number
+count_attempts "$_state"
+attempt=$_state/attempt.$_number
 begin
-tell attempt "$number"
+tell attempt "$_number"
 tell now "$(date +%s)"
-tell directory "$(cd -P -- "$directory" 2>/dev/null && pwd -P)"
-[ ! -e "$state/complete" ] || tell staged yes
-if [ "$number" -gt 0 ]; then
+tell directory "$(cd -P -- "$_directory" 2>/dev/null && pwd -P)"
+[ ! -e "$_state/complete" ] || tell staged yes
+if [ "$_number" -gt 0 ]; then
     tell started "$(cat "$attempt/started" 2>/dev/null)"
     [ ! -e "$attempt/failed" ] || tell failed yes
     tell rc "$(cat "$attempt/rc" 2>/dev/null)"

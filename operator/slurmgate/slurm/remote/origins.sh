@@ -1,9 +1,9 @@
 # Says which submissions jobs belong to. stdin: how many, then token and directory of each.
-IFS= read -r number || exit 1
+IFS= read -r _number || exit 1
 begin
-while [ "$number" -gt 0 ]; do
+while [ "$_number" -gt 0 ]; do
     read_place
-    number=$((number - 1))
-    [ ! -f "$state/origin" ] || tell origin "$token $(head -c 1000 "$state/origin" | head -n 1)"
+    _number=$((_number - 1))
+    [ ! -f "$_state/origin" ] || tell origin "$_token $(head -c 1000 "$_state/origin" | head -n 1)"
 done
 end

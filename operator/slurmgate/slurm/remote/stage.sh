@@ -2,28 +2,28 @@
 # stdin: token, directory, name, whether a copy of the script is kept, digest of the package; then a tar archive of it.
 read_place
 IFS= read -r name && IFS= read -r keep && IFS= read -r digest || exit 1
-words=$(mkdir -p -- "$directory/.slurmgate" 2>&1) || {
-    case $directory in "$HOME"/*) [ -w "$HOME" ] || words="$words ($HOME: the home is not there or cannot be written to)" ;; esac
+words=$(mkdir -p -- "$_directory/.slurmgate" 2>&1) || {
+    case $_directory in "$HOME"/*) [ -w "$HOME" ] || words="$words ($HOME: the home is not there or cannot be written to)" ;; esac
     fail "$words"
 }
-directory=$(cd -P -- "$directory" && pwd -P) || fail "$directory: cannot be entered"
-[ -w "$directory" ] || fail "$directory: Permission denied"
-state=${directory%/}/.slurmgate/$token
+_directory=$(cd -P -- "$_directory" && pwd -P) || fail "$_directory: cannot be entered"
+[ -w "$_directory" ] || fail "$_directory: Permission denied"
+_state=${_directory%/}/.slurmgate/$_token
 staged() {
     cat >/dev/null
-    count_attempts "$state"
-    answer "directory=$directory" "attempts=$number"
+    count_attempts "$_state"
+    answer "directory=$_directory" "attempts=$_number"
 }
 sent() { # whether an attempt was made that may have given a job
     for attempt in "$1"/attempt.*; do [ -d "$attempt" ] && [ ! -e "$attempt/failed" ] && return 0; done
     return 1
 }
 
-[ "$(cat "$state/complete" 2>/dev/null)" != "$digest" ] || staged
-sent "$state" && staged
+[ "$(cat "$_state/complete" 2>/dev/null)" != "$digest" ] || staged
+sent "$_state" && staged
 
-rm -rf "$state".new.* "$state".old.*
-new=$state.new.$$
+rm -rf "$_state".new.* "$_state".old.*
+new=$_state.new.$$
 undo() {
     rm -rf "$new"
     fail "$1"
@@ -32,7 +32,7 @@ words=$(mkdir -m 700 "$new" 2>&1 && tar -xmf - -C "$new" 2>&1) || undo "$words"
 [ "$(cat "$new/complete" 2>/dev/null)" = "$digest" ] || undo "the package did not arrive whole"
 
 place() { # file, path below the directory: never through a symbolic link
-    target=$directory rest=$2
+    target=$_directory rest=$2
     while case $rest in */*) ;; *) false ;; esac do
         target=$target/${rest%%/*} rest=${rest#*/}
         [ ! -L "$target" ] || undo "$target: is a symbolic link, files are not placed through it"
@@ -49,17 +49,17 @@ if [ -d "$new/files" ]; then
 fi
 if [ "$keep" = yes ]; then
     kept=$name.sh # somebody else's file of this name stays as it is
-    [ ! -e "$directory/$kept" ] || cmp -s "$new/script" "$directory/$kept" || kept=$name-${token%%-*}.sh
+    [ ! -e "$_directory/$kept" ] || cmp -s "$new/script" "$_directory/$kept" || kept=$name-${_token%%-*}.sh
     words=$(cp -p "$new/script" "$new/kept" 2>&1) || undo "$words"
     place "$new/kept" "$kept"
 fi
-if [ -e "$state" ]; then # staged before with other content, and not sent
-    mv -T "$state" "$state.old.$$" 2>/dev/null
-    if sent "$state.old.$$"; then
-        mv -T "$state.old.$$" "$state" && rm -rf "$new" && staged
+if [ -e "$_state" ]; then # staged before with other content, and not sent
+    mv -T "$_state" "$_state.old.$$" 2>/dev/null
+    if sent "$_state.old.$$"; then
+        mv -T "$_state.old.$$" "$_state" && rm -rf "$new" && staged
     fi
-    for attempt in "$state.old.$$"/attempt.*; do [ ! -d "$attempt" ] || mv "$attempt" "$new/"; done
-    rm -rf "$state.old.$$"
+    for attempt in "$_state.old.$$"/attempt.*; do [ ! -d "$attempt" ] || mv "$attempt" "$new/"; done
+    rm -rf "$_state.old.$$"
 fi
-words=$(mv -T "$new" "$state" 2>&1) || undo "$words"
+words=$(mv -T "$new" "$_state" 2>&1) || undo "$words"
 staged

@@ -3,33 +3,33 @@
 # not lost with the connection. Who asks names N, and only when attempt.N-1 certainly gave no job (`failed`): a command that
 # was long on its way finds its N taken or closed.
 read_place
-IFS= read -r number && IFS= read -r seconds || exit 1
-cd -- "$directory" 2>/dev/null && [ -e "$state/complete" ] || answer verdict=unstaged
-[ "$number" -eq 1 ] || [ -e "$state/attempt.$((number - 1))/failed" ] || answer verdict=marked
-attempt=$state/attempt.$number
-words=$(mkdir "$attempt" 2>&1) || {
-    [ ! -d "$attempt" ] || answer verdict=marked
-    fail "$words"
+IFS= read -r _number && IFS= read -r _seconds || exit 1
+cd -- "$_directory" 2>/dev/null && [ -e "$_state/complete" ] || answer verdict=unstaged
+[ "$_number" -eq 1 ] || [ -e "$_state/attempt.$((_number - 1))/failed" ] || answer verdict=marked
+_attempt=$_state/attempt.$_number
+_words=$(mkdir "$_attempt" 2>&1) || {
+    [ ! -d "$_attempt" ] || answer verdict=marked
+    fail "$_words"
 }
-date +%s >"$attempt/started" && [ -s "$attempt/started" ] && : >"$attempt/out" && : >"$attempt/err" || {
-    rm -rf "$attempt"
-    fail "$attempt: No space left on device"
+date +%s >"$_attempt/started" && [ -s "$_attempt/started" ] && : >"$_attempt/out" && : >"$_attempt/err" || {
+    rm -rf "$_attempt"
+    fail "$_attempt: No space left on device"
 }
-timeout -k 5 "$seconds" /bin/sh "$state/submit" "$state" >"$attempt/out" 2>"$attempt/err" </dev/null
-rc=$?
+timeout -k 5 "$_seconds" /bin/sh "$_state/submit" "$_state" >"$_attempt/out" 2>"$_attempt/err" </dev/null
+_rc=$?
 # Words after which slurmctld may have the job all the same. 124 is timed out, 128 and above killed; without a word nobody knows.
-uncertain='timed out|zero bytes|(send|receive|shutdown) failure|unexpected message|insane message|header lengths|unpack|unspecified error|connection (reset|forced)|would block'
-rm -f "$state/environment"
-if [ "$rc" -ne 0 ] && case $rc in 124 | 12[89] | 1[3-9]? | 2[0-4]?) false ;; esac &&
-    [ -s "$attempt/err" ] && ! grep -Eiq "$uncertain" "$attempt/err"; then
-    rm -f "$state/complete" # what is sent again is staged again
-    : >"$attempt/failed"
+_uncertain='timed out|zero bytes|(send|receive|shutdown) failure|unexpected message|insane message|header lengths|unpack|unspecified error|connection (reset|forced)|would block'
+rm -f "$_state/environment"
+if [ "$_rc" -ne 0 ] && case $_rc in 124 | 12[89] | 1[3-9]? | 2[0-4]?) false ;; esac &&
+    [ -s "$_attempt/err" ] && ! grep -Eiq "$_uncertain" "$_attempt/err"; then
+    rm -f "$_state/complete" # what is sent again is staged again
+    : >"$_attempt/failed"
 fi
-echo "$rc" >"$attempt/rc.new" && mv "$attempt/rc.new" "$attempt/rc"
+echo "$_rc" >"$_attempt/rc.new" && mv "$_attempt/rc.new" "$_attempt/rc"
 begin
 tell verdict ran
-tell rc "$rc"
-[ ! -e "$attempt/failed" ] || tell failed yes
-tell_file out "$attempt/out"
-tell_file err "$attempt/err"
+tell rc "$_rc"
+[ ! -e "$_attempt/failed" ] || tell failed yes
+tell_file out "$_attempt/out"
+tell_file err "$_attempt/err"
 end
