@@ -249,6 +249,7 @@ def _hurry() -> None:
 
     Runner.run = hurrying  # type: ignore[method-assign]
     cli.SETTLE_SECONDS = 3  # type: ignore[misc]
+    cli.LOOK_AGAIN_SECONDS = 1  # type: ignore[misc]
 
 
 def _unfence() -> None:

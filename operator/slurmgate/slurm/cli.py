@@ -3,6 +3,7 @@
 What cannot be known is said so: only a program that came to its end, with its closing sentinel, says anything about Slurm.
 """
 
+import asyncio
 import re
 import secrets
 from collections.abc import Collection, Mapping, Sequence
@@ -42,6 +43,8 @@ WRITE_DOWN_SECONDS: Final = 15
 """What submit.sh may take longer than sbatch, to write down what came of it."""
 SETTLE_SECONDS: Final = 60
 """How long after sbatch must have ended a job that slurmctld took shows up in squeue and sacct, at the latest."""
+LOOK_AGAIN_SECONDS: Final = 5
+"""Between the two looks after which a job that sbatch was run for counts as one that does not exist."""
 MIN_JOB_AGE_SECONDS: Final = 300
 """slurm.conf's default MinJobAge: how long squeue knows a job that has ended."""
 DAY_SECONDS: Final = 86400
@@ -135,20 +138,33 @@ class CliGateway:
         if isinstance(told, Submitted | Refused):
             return told
         sure = marker.get("attempt") == "0" or isinstance(told, NotNow)
-        accounted = True
+        found = await self._known_to_slurm(user, token, marker, sure=sure)
+        if found is None and not sure:
+            if doubt := self._doubt(marker):
+                return doubt
+            # a slurmctld that was frozen may answer us before it has worked off the sbatch that waited for it
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            found = await self._known_to_slurm(user, token, marker, sure=sure)
+        return found or await self._close(user, token, directory, marker)
+
+    async def _known_to_slurm(self, user: str, token: str, marker: Answer, *, sure: bool) -> Submitted | Uncertain | None:
+        """The job with this token; None if squeue and sacct do not know it. `sure`: the marker says that there is none."""
         for source in (await self.observe(user, [user]), await self._accounted_since(user, marker)):
             match source:
                 case Seen():
                     if job_id := _with_token(source, token):
                         return Submitted(job_id, directory=await self._place(user, job_id, marker))
+                case Unavailable(Reason.NO_ACCOUNTING) if not sure and (_age(marker) or 0) > MIN_JOB_AGE_SECONDS:
+                    return Uncertain(
+                        "sbatch's answer is lost, squeue does not know the job (any more), and there is no accounting"
+                    )
                 case Unavailable(Reason.NO_ACCOUNTING):
-                    accounted = False
+                    pass
                 case Unavailable(Reason.ACCOUNTING_UNAVAILABLE) if sure and marker.get("staged"):
                     pass  # the marker is to be seen, so nothing was sent
                 case Unavailable(_, message):
                     return Uncertain(message)
-        doubt = None if sure else self._doubt(marker, accounted=accounted)
-        return doubt or await self._close(user, token, directory, marker)
+        return None
 
     async def _place(self, user: str, job_id: str, marker: Answer) -> str:
         """The working directory of a job: where its marker is, or where Slurm says if that is somewhere else."""
@@ -157,13 +173,11 @@ class CliGateway:
         directories = await self._directories(user, [job_id])
         return directories.get(job_id, "") if isinstance(directories, dict) else ""
 
-    def _doubt(self, marker: Answer, *, accounted: bool) -> Refused | Uncertain | None:
+    def _doubt(self, marker: Answer) -> Refused | Uncertain | None:
         """What still speaks against a new attempt after one of which Slurm knows nothing."""
         age = _age(marker)
         if age is None or age < self._seconds + SETTLE_SECONDS:
             return Uncertain("sbatch may still be under way; squeue and sacct do not know the job (yet)")
-        if not accounted and age > MIN_JOB_AGE_SECONDS:
-            return Uncertain("sbatch's answer is lost, squeue does not know the job (any more), and there is no accounting")
         status, words = marker.number("rc"), marker.words("err")
         if words and status is not None and status not in TIMED_OUT and status < KILLED:
             refusal = verdicts.refusal(words, reason=Reason.SUBMIT_REJECTED)

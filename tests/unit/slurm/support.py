@@ -125,11 +125,15 @@ class LoginNode:
         path = self.folder / f"{command}.count"
         return len(path.read_text().splitlines()) if path.exists() else 0
 
-    def queue(self, *, token: str = TOKEN, job_id: str = "7", state: str = "PENDING", user: str = "kirby") -> None:
+    def queue(
+        self, *, token: str = TOKEN, job_id: str = "7", state: str = "PENDING", user: str = "kirby", looks_before: int = 0
+    ) -> None:
+        """squeue, which knows this job; `looks_before`: so many are answered before slurmctld has it."""
         row = f"{job_id}@{state}|None|{user}|batch||1700000000|N/A|N/A|0|slurmgate:{token}"
         self.says(
             "squeue",
-            before="for word; do case $word in --Format=*) mark=${word#*=JobArrayID:0} mark=${mark%%,*} ;; esac; done\n"
+            before=f"[ $(wc -l <{self.folder}/squeue.count) -gt {looks_before} ] || exit 0\n"
+            "for word; do case $word in --Format=*) mark=${word#*=JobArrayID:0} mark=${mark%%,*} ;; esac; done\n"
             f"printf '%s\\n' {shlex.quote(row)} | sed \"s/@/$mark/\"",
         )
 

@@ -100,6 +100,13 @@ async def test_a_job_in_accounting_is_found_by_its_token(login: LoginNode) -> No
     assert await find(login) == Submitted("7", directory=directory(login))
 
 
+async def test_a_job_that_slurmctld_comes_to_only_after_our_question_is_found(login: LoginNode) -> None:
+    """It was frozen for long, and sbatch's request waits among others."""
+    attempt(login, out="", err="")
+    login.queue(looks_before=1)
+    assert await find(login) == Submitted("7", directory=directory(login))
+
+
 LOOKUPS: dict[str, tuple[int, dict[str, str], type]] = {
     "sbatch may still run": (10, {}, Uncertain),
     "it ended, and Slurm may need a moment": (10, {"rc": "1\n", "err": "sbatch: error: Socket timed out\n"}, Uncertain),
