@@ -23,6 +23,8 @@ from slurmgate.kube.session import ApiSession
 _AT_ONCE = 16
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 30.0
+_REFUSED_PAUSE = 60.0
+"""For what the API server has looked at and does not take."""
 
 Status = Mapping[str, Any]
 _log = logging.getLogger(__name__)
@@ -75,6 +77,8 @@ class _Entry:
     """What is to be sent next."""
     queued: bool = False
     """In the queue, being sent, or waiting for its pause to end."""
+    refused: bool = False
+    """The pause is a long one: for what the API server does not take, but another status need not wait."""
     pauses: Iterator[float] = field(default_factory=_pauses)
 
 
@@ -145,7 +149,8 @@ class StatusWriter:
         if entry.wish:
             entry.wish.resolve(Superseded())
         entry.wish = _Wish(status, encoded, digest, expected, answer)
-        if not entry.queued:
+        if not entry.queued or entry.refused:
+            entry.refused = False
             self._next(entry)
 
     def _next(self, entry: _Entry) -> None:
@@ -204,7 +209,11 @@ class StatusWriter:
                 wish.resolve(outcome)
                 self._bury(entry)
             case ApiError(retryable=True):
-                self._again(entry, wish, outcome)
+                self._again(entry, wish, outcome, next(entry.pauses))
+            case ApiError() if entry.wish is None:  # a policy, a right that is missing: somebody may put it right
+                wish.resolve(Unconfirmed(str(outcome)))
+                entry.refused = True
+                self._again(entry, wish, outcome, _REFUSED_PAUSE)
             case _:
                 _log.error("the status of %s cannot be written: %s", entry.target.title, outcome, exc_info=outcome)
                 wish.resolve(Unconfirmed(str(outcome)))
@@ -217,13 +226,12 @@ class StatusWriter:
             return Written(outcome.current["metadata"]["resourceVersion"])
         return outcome
 
-    def _again(self, entry: _Entry, wish: _Wish, error: ApiError) -> None:
+    def _again(self, entry: _Entry, wish: _Wish, error: ApiError, pause: float) -> None:
         """Write it later, or the one that was put meanwhile."""
         entry.accepted = None  # nobody can say what the API has now
         if entry.wish:
             wish.resolve(Superseded())
         else:
             entry.wish = wish
-        pause = next(entry.pauses)
         _log.warning("the status of %s is written again in %.1f s: %s", entry.target.title, pause, error)
         asyncio.get_running_loop().call_later(pause, self._queue.put_nowait, entry.target.uid)

@@ -151,15 +151,25 @@ async def test_a_later_status_supersedes_one_that_waits(fake: FakeApi, writer: S
     assert status(fake) == {"user": "late"}
 
 
-async def test_an_invalid_status_is_not_tried_again(
+async def test_what_is_refused_is_said_and_does_not_hold_up_the_next_status(
     fake: FakeApi, writer: StatusWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
     target = submission(fake)
     outcome = await writer.confirm(target, {"phase": "Nonsense"}, deadline=5)
     assert outcome == Unconfirmed("status.phase: Unsupported value (Invalid)")
     assert len(fake.made("PATCH")) == 1
-    assert "JobSubmission team/run cannot be written" in caplog.text
+    assert "JobSubmission team/run is written again in 60.0 s" in caplog.text
     assert isinstance(await writer.confirm(target, {"phase": "Created"}, deadline=5), Written)
+
+
+async def test_what_is_refused_is_tried_again_for_the_policy_may_change(
+    fake: FakeApi, writer: StatusWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slurmgate.kube.writer._REFUSED_PAUSE", 0.05)
+    fake.troubles.append(Trouble(403))
+    writer.put(submission(fake), {"phase": "Created"})
+    await writer.stop(grace=5)
+    assert status(fake) == {"phase": "Created"}
 
 
 async def test_unconfirmed_is_not_given_up(fake: FakeApi, writer: StatusWriter) -> None:
