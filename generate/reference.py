@@ -108,7 +108,8 @@ kubectl wait --for=condition=Complete jsub/NAME & kubectl wait --for=condition=F
 | `ControllerUp` | slurmctld answers |
 | `AccountingAvailable` | slurmdbd answers; `NoAccounting`: there is none |
 | `VersionSupported` | it is Slurm 22.05 or newer |
-| `Ready` | submissions can run |
+| `NoStrayJobs` | no job of ours has lost its submission ([what to do](../how-to/stray-jobs.md)); there once it was looked for |
+| `Ready` | submissions can run: all of the above, but for `AccountingAvailable` and `NoStrayJobs`, which keep nobody from submitting |
 """
 
 

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -77,6 +78,8 @@ class Api:
         except HTTPError as error:
             error.add_note(error.read().decode())
             raise
+        except HTTPException as error:  # it went in the middle of its answer
+            raise ConnectionError(str(error)) from error
 
     @cached_property
     def _proxy(self) -> str:

@@ -24,15 +24,15 @@ class Settings(BaseSettings):
     namespace: str = Field(min_length=1, max_length=63)
     """The operator's own namespace, where the Secrets and ConfigMaps of SlurmClusters are."""
     pod_name: str = Field(default_factory=socket.gethostname, max_length=128)
-    """Stands in events as the instance that reported them."""
+    """Stands in events as the instance that reported them, and in the Lease as its holder."""
     lease_name: str = Field("slurmgate", min_length=1, max_length=253)
     """The Lease in the operator's own namespace that the one holds who works; all others stand by."""
     lease_duration: int = Field(15, ge=1)
     """Seconds for which a holder that is not heard of keeps the Lease."""
     lease_renew_deadline: float = 10.0
-    """Seconds after which a holder that could not renew it ends; less than `LEASE_DURATION`."""
+    """Seconds after which a holder that could not renew it ends; less than `SLURMGATE_LEASE_DURATION`."""
     lease_retry_period: float = Field(2.0, gt=0)
-    """Seconds between two renewals; less than `LEASE_RENEW_DEADLINE`, by half at least."""
+    """Seconds between two renewals; at most half of `SLURMGATE_LEASE_RENEW_DEADLINE`."""
     log_format: Literal["json", "console"] = "json"
     """`json` for machines, `console` for people."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

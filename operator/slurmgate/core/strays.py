@@ -42,31 +42,29 @@ class Stray:
     user: str
     token: str
     origin: Origin
+    fate: str = ""
+    """What came of cancelling it; empty if nobody has tried."""
 
 
-def suspects(seen: Seen, held: Callable[[str], bool]) -> tuple[Task, ...]:
-    """One live row of each job that carries a token which no submission of ours holds."""
-    return tuple(
-        next(filter(live, rows))
-        for rows in seen.tasks.values()
-        if any(map(live, rows)) and (token := rows[0].token) is not None and not held(token)
-    )
+def suspects(seen: Seen, claimed: Callable[[str], bool]) -> tuple[Task, ...]:
+    """One live row of each job that carries a token which no submission of ours claims."""
+    rows = (next(filter(live, tasks), None) for tasks in seen.tasks.values())
+    return tuple(row for row in rows if row is not None and row.token is not None and not claimed(row.token))
 
 
-def named(strays: Iterable[Stray], *, cancelled: bool) -> str:
-    """For people: which jobs these are, and what becomes of them."""
+def described(strays: Iterable[Stray]) -> str:
+    """For people: which jobs these are, and what became of them or can be done."""
     listed = sorted(strays, key=lambda stray: int(stray.job_id))
     lines = [
         f"Slurm job {stray.job_id} of {stray.user}: JobSubmission {stray.origin.namespace}/{stray.origin.name} "
-        f"(uid {stray.token}) is gone."
+        f"(uid {stray.token}) is gone. {stray.fate}".rstrip()
         for stray in listed[:MOST_NAMED]
     ]
     if len(listed) > MOST_NAMED:
         lines.append(f"And {len(listed) - MOST_NAMED} more.")
-    lines.append(
-        "They are cancelled, as spec.strayJobs says."
-        if cancelled
-        else "scancel ends such a job, spec.strayJobs: Cancel all of them; a JobSubmission with the annotation "
-        "slurmgate.dev/adopt: <that uid> takes one back."
-    )
+    if not all(stray.fate for stray in listed):
+        lines.append(
+            "scancel ends such a job, spec.strayJobs: Cancel all of them; a JobSubmission with the annotation "
+            "slurmgate.dev/adopt: <that uid> takes one back."
+        )
     return "\n".join(lines)

@@ -61,7 +61,7 @@ class ClusterWorker:
         outbox: Outbox,
         references: References,
         metrics: Metrics,
-        held: Callable[[str], bool],
+        claimed: Callable[[str], bool],
         clock: Callable[[], datetime],
     ) -> None:
         self.name = name
@@ -73,9 +73,9 @@ class ClusterWorker:
         self._specs: dict[str, JobSubmissionSpec] = {}
         self._queue = WorkQueue(self._owner_of, at_once=STEPPERS_PER_OWNER)
         self._tracker = Tracker(self._known, self._change, clock=clock)
-        self._held = held
+        self._claimed = claimed
         self._canceller = Canceller(self._change, clock=clock)
-        self._sweeper = Sweeper(references, held=held, metrics=metrics)
+        self._sweeper = Sweeper(references, claimed=claimed, metrics=metrics)
         self._site: Site | None = None
         self._opening = False
 
@@ -84,7 +84,7 @@ class ClusterWorker:
         """What the worker holds now."""
         return tuple(self._records.values())
 
-    def holds(self, token: str) -> bool:
+    def claims(self, token: str) -> bool:
         """Whether the job with this token is one of its submissions'."""
         return token in self._records or token in {
             record.adopts for record in self._records.values() if record.stage is not Stage.PREPARING
@@ -243,7 +243,7 @@ class ClusterWorker:
         where = f"metadata.annotations[{ADOPT_ANNOTATION}]"
         if token and not TOKEN.fullmatch(token):
             return Refused(Reason.INVALID_SPEC, f"{where}: {token!r} is no uid")
-        if token and self._held(token):
+        if token and self._claimed(token):
             return Refused(Reason.INVALID_SPEC, f"{where}: {token} is still there; its job cannot be taken from it")
         return None
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -83,8 +82,7 @@ class Intake:
             del self._sites[name]
             worker.configure(None)
             self._end_sites(name, but=None)
-            with suppress(KeyError):
-                self._metrics.cluster_up.remove(name)
+            self._metrics.forget_cluster(name)
             self._retire(worker)
             return
         # The site before serves until the new one has read what it needs.
@@ -140,16 +138,16 @@ class Intake:
                 outbox=self._outbox,
                 references=self._references,
                 metrics=self._metrics,
-                held=self._held,
+                claimed=self._claimed,
                 clock=self._clock,
             )
             self._workers[name] = worker
             self._start(f"worker {name}", worker.run)
         return worker
 
-    def _held(self, token: str) -> bool:
+    def _claimed(self, token: str) -> bool:
         """Whether the job with this token is a submission's, on whichever cluster."""
-        return any(worker.holds(token) for worker in self._workers.values())
+        return any(worker.claims(token) for worker in self._workers.values())
 
     def _retire(self, worker: ClusterWorker) -> None:
         """End a worker that has nothing left: anybody can name clusters that are none."""

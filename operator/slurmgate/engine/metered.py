@@ -90,10 +90,16 @@ class MeteredGateway:
     async def _timed(self, call: str, asked: Awaitable[T]) -> T:
         began = time.monotonic()
         answer = await asked
-        outcome = "Done" if answer is None or isinstance(answer, bytes) else type(answer).__name__
-        self._metrics.slurm_calls.labels(self._cluster, call, outcome).inc()
+        self._metrics.slurm_calls.labels(self._cluster, call, _outcome(answer)).inc()
         self._metrics.slurm_call_seconds.labels(self._cluster, call).observe(time.monotonic() - began)
         return answer
+
+
+def _outcome(answer: object) -> str:
+    """Of an answer about several jobs the first failure counts."""
+    if isinstance(answer, Mapping):
+        answer = next((each for each in answer.values() if isinstance(each, NotNow | Refused)), None)
+    return "Done" if answer is None or isinstance(answer, bytes) else type(answer).__name__
 
 
 class ConnectionCounter:

@@ -331,6 +331,8 @@ def _attempt(answer: Answer, directory: str) -> Submitted | Refused | NotNow | N
         return NotNow(Reason.SUBMITTING, "no attempt was made since the last look-up")  # it was close.sh that made the folder
     if answer.get("failed"):
         return verdicts.refusal(words, reason=Reason.SUBMIT_REJECTED)
+    if job_id := answer.number("job"):  # it has begun, and said so
+        return Submitted(str(job_id), directory=directory)
     match = _JOB_ID.search(answer.content("out").decode("utf-8", "replace"))
     return Submitted(match[1], warning=verdicts.shortened(words), directory=directory) if match else None
 

@@ -16,8 +16,9 @@ CONNECT_SECONDS: Final = 30
 
 _ANSWER_BYTES = 256 * 1024
 """Of a program, with what start files print around it. Whoever has an account chooses how much that is."""
-_LONG_ANSWERS = {"read": 2 * 1024 * 1024, "describe": 1024 * 1024, "run": 16 * 1024 * 1024, "exits": 16 * 1024 * 1024}
-"""A script of 1 MiB in base64; partitions; squeue's rows of 100,000 jobs, and the exit records of as many."""
+_MIB = 1024 * 1024
+_LONG_ANSWERS = {"read": 2 * _MIB, "describe": _MIB, "run": 16 * _MIB, "exits": 16 * _MIB, "origins": 2 * _MIB}
+"""A script of 1 MiB in base64; partitions; squeue's rows of 100,000 jobs; the exit records of as many; origins of 1,000."""
 
 _REASONS = {
     Cause.HOST_KEY_MISMATCH: Reason.HOST_KEY_MISMATCH,

@@ -3,6 +3,7 @@
 The metrics live in a registry of their own, so that several of them (tests) can exist in one process.
 """
 
+from contextlib import suppress
 from typing import Final
 
 from prometheus_client import (
@@ -89,6 +90,12 @@ class Metrics:
             registry=registry,
             buckets=_LAG_BUCKETS,
         )
+
+    def forget_cluster(self, name: str) -> None:
+        """It is gone: what it was like last says nothing any more."""
+        for gauge in (self.cluster_up, self.stray_jobs):
+            with suppress(KeyError):
+                gauge.remove(name)
 
     def exposition(self) -> bytes:
         """All of them in Prometheus' text format."""

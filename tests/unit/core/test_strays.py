@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from slurmgate.core.outcomes import Task
-from slurmgate.core.strays import MOST_NAMED, Origin, Stray, named, suspects
+from slurmgate.core.strays import MOST_NAMED, Origin, Stray, described, suspects
 from tests.unit.core.build import OTHER_TOKEN, TOKEN, row, squeue
 
 ORIGIN = Origin("cluster", "research", "hello", TOKEN)
@@ -41,7 +41,7 @@ def test_an_origin_is_read_as_it_was_written() -> None:
 
 def test_what_is_said_is_bounded_and_says_what_to_do() -> None:
     stray = Stray("7", "kirby", TOKEN, ORIGIN)
-    assert "slurmgate.dev/adopt" in named([stray], cancelled=False)
-    assert "cancelled" in named([stray], cancelled=True)
+    assert "slurmgate.dev/adopt" in described([stray])
+    assert described([replace(stray, fate="Slurm was asked to cancel it.")]).endswith("is gone. Slurm was asked to cancel it.")
     many = [replace(stray, job_id=str(number)) for number in range(MOST_NAMED + 5)]
-    assert "And 5 more." in named(many, cancelled=False)
+    assert "And 5 more." in described(many)

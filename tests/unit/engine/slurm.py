@@ -26,6 +26,7 @@ from slurmgate.core.outcomes import (
     Uncertain,
 )
 from slurmgate.core.reasons import Reason
+from slurmgate.core.strays import Origin
 from slurmgate.slurm.gateway import Package, Workplace
 from tests.unit.core.build import (
     REFUSED,
@@ -91,6 +92,8 @@ class FakeSlurm:
         self.reachable = True
         self.accounting_answers = True
         self.tidied: list[str] = []
+        self.written: dict[str, Origin] = {}
+        """Which submission a token belongs to, as it is written down beside the marker."""
 
     def jobs_of(self, token: str) -> list[Job]:
         return [job for job in self.jobs if job.token == token]
@@ -107,6 +110,8 @@ class FakeSlurm:
         if not self.reachable:
             return UNREACHABLE
         self.staged[package.token] = package
+        if origin := Origin.parse(package.origin):
+            self.written[package.token] = origin
         return Staged("/home/kirby/w", self.attempts[package.token] + 1)
 
     async def submit(self, user: str, token: str, directory: str, attempt: int = 1) -> SubmitOutcome:
@@ -175,6 +180,21 @@ class FakeSlurm:
     async def exits(self, user: str, jobs: Sequence[Workplace]) -> Observation:
         await self.gates.at("exits")
         return Seen(Source.EXIT_RECORDS) if self.reachable else SQUEUE_DOWN
+
+    async def origins(self, user: str, jobs: Mapping[str, str]) -> Mapping[str, Origin] | Unavailable:
+        await self.gates.at("origins")
+        if not self.reachable:
+            return SQUEUE_DOWN
+        return {job_id: self.written[token] for job_id, token in jobs.items() if token in self.written}
+
+    async def belong(self, user: str, token: str, directory: str, origin: Origin | None) -> ControlOutcome:
+        await self.gates.at("belong")
+        if not self.reachable:
+            return UNREACHABLE
+        self.written.pop(token, None)
+        if origin:
+            self.written[token] = origin
+        return None
 
     async def cancel(self, user: str, job_ids: Sequence[str]) -> Mapping[str, NotNow | Refused]:
         await self.gates.at("cancel")

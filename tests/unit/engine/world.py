@@ -266,7 +266,7 @@ class World:
             outbox=self.api,
             references=self.references,
             metrics=self.metrics,
-            held=lambda token: self.worker.holds(token),
+            claimed=lambda token: self.worker.claims(token),
             clock=now,
         )
         self.api.worker = worker

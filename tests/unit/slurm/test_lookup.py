@@ -159,3 +159,11 @@ async def test_accounting_is_asked_from_the_day_before_the_attempt(login: LoginN
     await find(login)
     (since,) = [word for word in login.argv("sacct") if word.startswith("--starttime=now-")]
     assert abs(int(since.rpartition("-")[2]) - 87_400) < 60
+
+
+async def test_a_job_that_has_begun_is_known_although_nobody_else_remembers_it(login: LoginNode) -> None:
+    """Where there is no accounting the batch script writes its id down."""
+    attempt(login, out="", err="")
+    (state(login) / "job").write_text("7\n")
+    login.says("sacct", stderr="Slurm accounting storage is disabled\n", status=1)
+    assert await find(login) == Submitted("7", directory=directory(login))

@@ -7,6 +7,7 @@ tell attempt "$_number"
 tell now "$(date +%s)"
 tell directory "$(cd -P -- "$_directory" 2>/dev/null && pwd -P)"
 [ ! -e "$_state/complete" ] || tell staged yes
+tell job "$(head -c 20 "$_state/job" 2>/dev/null | head -n 1)"
 if [ "$_number" -gt 0 ]; then
     tell started "$(cat "$attempt/started" 2>/dev/null)"
     [ ! -e "$attempt/failed" ] || tell failed yes

@@ -1,0 +1,130 @@
+"""The search for jobs whose submission is gone: what it finds, whom it asks, and what it leaves alone."""
+
+import asyncio
+
+import pytest
+
+from slurmgate.core.strays import Origin
+from slurmgate.engine.sweeping import MOST_QUESTIONS, Sweeper
+from slurmgate.resources.cluster import StrayJobs
+from slurmgate.telemetry.metrics import Metrics
+from tests.unit.core.build import OTHER_TOKEN
+from tests.unit.engine.gates import Gates
+from tests.unit.engine.slurm import FakeSlurm, Job
+from tests.unit.engine.world import CLUSTER, FakeReferences, FakeSite
+
+ORIGIN = Origin("this-cluster", "lab", "hello", OTHER_TOKEN)
+
+
+class Search:
+    """A cluster with one job that has lost its submission, and who looks for it."""
+
+    def __init__(self) -> None:
+        self.gates = Gates()
+        self.slurm = FakeSlurm(self.gates)
+        self.site = FakeSite(self.slurm)
+        self.references = FakeReferences(self.gates)
+        self.metrics = Metrics(version="1")
+        self.claims: set[str] = set()
+        self.slurm.jobs.append(Job("7", "kirby", OTHER_TOKEN, submitted=asyncio.get_running_loop().time(), held=False))
+        self.slurm.written[OTHER_TOKEN] = ORIGIN
+        self.sweeper = Sweeper(self.references, claimed=self.claims.__contains__, metrics=self.metrics)
+
+    def cancelling(self) -> None:
+        self.site.spec = CLUSTER.model_copy(update={"stray_jobs": StrayJobs.CANCEL})
+
+    async def sweep(self) -> str:
+        """What is said of it."""
+        await self.sweeper._sweep(self.site)  # type: ignore[arg-type]
+        return self.site.strays[-1]
+
+    @property
+    def counted(self) -> float | None:
+        return self.metrics.registry.get_sample_value("slurmgate_stray_jobs", {"cluster": "valhalla"})
+
+    @property
+    def cancelled(self) -> bool:
+        return self.slurm.jobs[0].cancelled is not None
+
+
+@pytest.fixture
+async def search() -> Search:
+    return Search()
+
+
+async def test_it_is_reported(search: Search) -> None:
+    assert "Slurm job 7 of kirby: JobSubmission lab/hello" in await search.sweep()
+    assert search.counted == 1
+    assert not search.cancelled
+
+
+async def test_it_is_cancelled_if_the_cluster_says_so(search: Search) -> None:
+    search.cancelling()
+    assert "Slurm was asked to cancel it." in await search.sweep()
+    assert search.cancelled
+    assert await search.sweep() == ""
+    assert search.counted == 0
+
+
+async def test_that_it_could_not_be_cancelled_is_said(search: Search) -> None:
+    search.cancelling()
+    search.gates.close("cancel")
+    sweep = asyncio.create_task(search.sweep())
+    await search.gates.reached("cancel")
+    search.slurm.reachable = False
+    search.gates.open("cancel")
+    assert "It could not be cancelled: login1: no route to host" in await sweep
+
+
+NONE = {
+    "somebody claims it": lambda search: search.claims.add(OTHER_TOKEN),
+    "its submission is there": lambda search: search.references.uids.update({("lab", "hello"): OTHER_TOKEN}),
+    "it belongs to nobody": lambda search: search.slurm.written.clear(),
+    "another Kubernetes cluster submitted it": lambda search: search.slurm.written.update(
+        {OTHER_TOKEN: Origin("another-cluster", "lab", "hello", OTHER_TOKEN)}
+    ),
+}
+
+
+@pytest.mark.parametrize("arrange", NONE.values(), ids=NONE.keys())
+async def test_it_is_none(search: Search, arrange: object) -> None:
+    arrange(search)  # type: ignore[operator]
+    search.cancelling()
+    assert await search.sweep() == ""
+    assert not search.cancelled
+
+
+async def test_another_submission_of_its_name_is_not_its_own(search: Search) -> None:
+    search.references.uids["lab", "hello"] = "made anew"
+    assert "is gone" in await search.sweep()
+
+
+@pytest.mark.parametrize("place", ["observe", "origins"])
+async def test_what_cannot_be_asked_leaves_what_is_known(search: Search, place: str) -> None:
+    await search.sweep()
+    search.gates.close(place)
+    sweep = asyncio.create_task(search.sweep())
+    await search.gates.reached(place)
+    search.slurm.reachable = False
+    search.gates.open(place)
+    assert "Slurm job 7" in await sweep
+    assert search.counted == 1
+
+
+async def test_one_that_is_adopted_while_it_is_looked_at_is_not_cancelled(search: Search) -> None:
+    search.cancelling()
+    search.gates.close("origins")
+    sweep = asyncio.create_task(search.sweep())
+    await search.gates.reached("origins")
+    search.claims.add(OTHER_TOKEN)
+    search.gates.open("origins")
+    await sweep
+    assert not search.cancelled
+
+
+async def test_where_jobs_are_hidden_all_users_have_their_turn(search: Search) -> None:
+    search.site.hides_jobs = True
+    search.site.users_by_owner = {f"{number}@x.example": f"user{number:02}" for number in range(2 * MOST_QUESTIONS + 5)}
+    for looks in (MOST_QUESTIONS, 2 * MOST_QUESTIONS, 2 * MOST_QUESTIONS + 5, 3 * MOST_QUESTIONS + 5):
+        await search.sweep()
+        assert search.gates.passed["observe"] == looks
