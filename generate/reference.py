@@ -109,7 +109,7 @@ kubectl wait --for=condition=Complete jsub/NAME & kubectl wait --for=condition=F
 | `AccountingAvailable` | slurmdbd answers; `NoAccounting`: there is none |
 | `VersionSupported` | it is Slurm 22.05 or newer |
 | `NoStrayJobs` | no job of ours has lost its submission ([what to do](../how-to/stray-jobs.md)); there once it was looked for |
-| `Ready` | submissions can run: all of the above, but for `AccountingAvailable` and `NoStrayJobs`, which keep nobody from submitting |
+| `Ready` | submissions can run: all of the above but `AccountingAvailable` and `NoStrayJobs` |
 """
 
 

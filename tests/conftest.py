@@ -4,11 +4,16 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.world import World, operated
 
 # They count the API server's requests, freeze and kill it: not somebody else's.
 os.environ.pop("BED_KUBECONFIG", None)
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.core.history import History
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.integers(0, 2**32))
 def test_the_guarantees_hold_in_every_history(seed: int) -> None:
     history = History(seed)

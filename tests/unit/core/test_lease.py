@@ -128,7 +128,7 @@ TURNS = st.lists(st.tuples(st.integers(0, 1), st.integers(1, 4), PAUSES), max_si
 CLOCKS = st.tuples(st.floats(0.85, 1.15), st.floats(-1e6, 1e6))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(turns=TURNS, clocks=st.tuples(CLOCKS, CLOCKS))
 def test_two_never_lead_at_once_however_they_are_held_up(
     turns: list[tuple[int, int, float]], clocks: tuple[tuple[float, float], tuple[float, float]]

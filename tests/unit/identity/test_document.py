@@ -2,7 +2,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slurmgate.identity.document import Fields, Foreign, Items, Text, UnreadableDocumentError, read
@@ -66,7 +66,6 @@ def test_an_alias_bomb_stays_small() -> None:
     assert root.pairs[9][1] == Items((Foreign(10),) * 9, 10)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.one_of(st.characters(), st.sampled_from("-:[]{}&*!|>'\"%@`#, \n\t"))))
 def test_any_text_is_read_or_unreadable(text: str) -> None:
     with suppress(UnreadableDocumentError):

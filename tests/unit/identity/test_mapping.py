@@ -5,7 +5,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slurmgate.identity.entry import Entry, InlineKey, SecretKey
@@ -267,7 +267,6 @@ ALMOST = st.fixed_dictionaries(
 ENTRIES = st.lists(ALMOST | ANYTHING, max_size=3)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.one_of(st.characters(), st.sampled_from("-:[]{}&*!|>'\"%@`#, \n\t"))), st.booleans())
 def test_any_text_is_parsed(text: str, inline_keys: bool) -> None:
     for start in ("", "users_id_mapping:\n- ", "users_id_mapping:\n- mail: "):
@@ -275,7 +274,6 @@ def test_any_text_is_parsed(text: str, inline_keys: bool) -> None:
             assert str(problem)
 
 
-@settings(deadline=None)
 @given(ENTRIES, ENTRIES)
 def test_what_stands_around_good_entries_does_not_touch_them(before: list[object], after: list[object]) -> None:
     good = entry("good", mail="good@good.example", mapped_user="good")
@@ -285,7 +283,6 @@ def test_what_stands_around_good_entries_does_not_touch_them(before: list[object
     assert len(mapping.problems) + len(mapping.entries) >= len(before) + len(after) + 1
 
 
-@settings(deadline=None)
 @given(ENTRIES)
 def test_no_problem_and_no_repr_shows_a_key(entries: list[object]) -> None:
     text = yaml.safe_dump({"users_id_mapping": [*entries, entry("good", **inline(KEY))]})

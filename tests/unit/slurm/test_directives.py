@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slurmgate.slurm.directives import head, read
@@ -106,7 +106,6 @@ def test_lines_of_other_systems_are_noticed_where_sbatch_would_translate_them(sc
     assert read(script).foreign == where
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_script_is_read_or_refused(content: bytes) -> None:
     with contextlib.suppress(NotUnderstoodError):

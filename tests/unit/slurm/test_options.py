@@ -4,7 +4,7 @@ import contextlib
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slurmgate.core.outcomes import Refused
@@ -88,7 +88,6 @@ VALUES = st.text(st.characters(exclude_characters="\n\0", exclude_categories=["C
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(OPTION_NAMES, VALUES, st.integers(0, 3)), max_size=8))
 def test_every_option_is_read_back_whatever_its_spelling(wishes: list[tuple[str, str, int]]) -> None:
     words, expected = [], []
@@ -315,7 +314,6 @@ def test_output_paths_follow_a_change_of_directory() -> None:
     assert output_path("/x", name="n", user="u", chdir="/scratch/") == "/x"
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=12), max_size=6))
 def test_any_words_are_understood_or_refused(words: list[str]) -> None:
     with contextlib.suppress(NotUnderstoodError):

@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slurmgate.core.outcomes import Admission, Refused
@@ -177,7 +177,6 @@ def test_directories_are_filled_in_once() -> None:
     assert filled == "~/{name}/n/m/{x}/{u}"
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_script_becomes_a_package_unaltered_or_is_refused(script: bytes) -> None:
     outcome = prepared(script)

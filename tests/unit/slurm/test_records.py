@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slurmgate.core.outcomes import Partition, Task
@@ -284,7 +284,6 @@ def test_what_is_no_time_is_none(text: str) -> None:
 ANYTHING = st.lists(st.text(max_size=30) | st.text(alphabet="57_[]-%|+.,:0N/A ", max_size=60), max_size=5)
 
 
-@settings(deadline=None)
 @given(ANYTHING)
 def test_nothing_raises(lines: list[str]) -> None:
     records.queue(lines, mark=MARK)
@@ -296,7 +295,6 @@ def test_nothing_raises(lines: list[str]) -> None:
 CELL = st.text(max_size=8)
 
 
-@settings(deadline=None)
 @given(st.lists(CELL, min_size=10, max_size=10), st.lists(CELL, min_size=15, max_size=15))
 def test_nothing_raises_whatever_is_in_the_cells(queue_cells: list[str], account_cells: list[str]) -> None:
     records.queue([f"57{SEPARATOR}" + "|".join(queue_cells)], mark=MARK)

@@ -54,7 +54,6 @@ BYTES = st.binary(max_size=20).map(lambda content: content.replace(b"\0", b"").d
 
 
 @settings(
-    deadline=None,
     max_examples=20,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
 )

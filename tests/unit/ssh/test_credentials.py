@@ -4,7 +4,7 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slurmgate.ssh.credentials import KeyUnavailable, PrivateKey
@@ -101,7 +101,6 @@ def test_nothing_of_a_key_is_shown_or_compared() -> None:
     assert key != PrivateKey.parse(asyncssh.generate_private_key("ssh-ed25519").export_private_key())
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(MATERIAL) - 1), st.binary(max_size=4))
 def test_damage_never_raises_anything_else(at: int, damage: bytes) -> None:
     for material in (MATERIAL, ED25519.export_private_key("pkcs8-pem")):

@@ -1,6 +1,6 @@
 import asyncssh
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slurmgate.ssh.endpoint import Host
@@ -85,13 +85,11 @@ def test_a_line_that_cannot_be_read_does_not_spoil_the_others() -> None:
     assert fingerprints(f"nonsense\nlogin1 {KEY}\nlogin1 ssh-future AAAA", Host("login1")) == fingerprint(KEY)
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_trusts_nobody(text: str) -> None:
     assert isinstance(KnownHosts(text).of(Host("login1")), DidNotRun)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_characters="\n"), max_size=40), st.sampled_from([KEY, KEY[:40], "ssh-rsa AAAA"]))
 def test_any_line_is_read_or_named(start: str, key: str) -> None:
     KnownHosts(f"{start} {key}").of(Host("login1"))
