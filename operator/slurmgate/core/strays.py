@@ -1,5 +1,6 @@
 """Jobs in Slurm that came from a submission which is not there any more."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ from typing_extensions import override
 from slurmgate.core.outcomes import Seen, Task
 from slurmgate.core.tracking import live
 
+_NAME = r"([a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?)"
+_ORIGIN = re.compile(rf"([0-9A-Za-z-]{{1,36}}) {_NAME} {_NAME} ([0-9A-Za-z-]{{1,36}})")
 MOST_NAMED = 20
 """Stray jobs that a message names."""
 
@@ -29,9 +32,9 @@ class Origin:
 
     @classmethod
     def parse(cls, line: str) -> "Origin | None":
-        """The origin that a line tells; None if it makes no sense."""
-        words = line.split(" ")
-        return cls(*words) if len(words) == 4 and all(words) else None  # noqa: PLR2004
+        """The origin that a line tells; None if it makes no sense. The file is its user's, who writes there what he likes."""
+        match = _ORIGIN.fullmatch(line)
+        return cls(*match.groups()) if match else None
 
 
 @dataclass(frozen=True, slots=True)

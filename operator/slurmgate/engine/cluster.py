@@ -6,6 +6,7 @@ came of it back to `core.lifecycle`, store the record it answers with, and hand 
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from slurmgate.core.outcomes import (
     Refused,
     Staged,
     Submitted,
+    Unavailable,
     Uncertain,
 )
 from slurmgate.core.reasons import Reason
@@ -29,14 +31,14 @@ from slurmgate.core.record import Record, Stage, Step
 from slurmgate.core.strays import Origin
 from slurmgate.engine.admission import Admitted, admit
 from slurmgate.engine.cancelling import Canceller
-from slurmgate.engine.ports import Outbox, References, Undelivered
+from slurmgate.engine.ports import Outbox, ReferenceProblem, References, Undelivered
 from slurmgate.engine.site import Site
 from slurmgate.engine.sweeping import Sweeper
 from slurmgate.engine.tracking import Tracker
 from slurmgate.engine.workqueue import WorkQueue
 from slurmgate.resources.base import ADOPT_ANNOTATION
 from slurmgate.resources.submission import JobSubmission, JobSubmissionSpec, JobSubmissionStatus
-from slurmgate.slurm.gateway import Package
+from slurmgate.slurm.gateway import Package, Workplace
 from slurmgate.slurm.package import TOKEN
 from slurmgate.telemetry.logs import bind
 from slurmgate.telemetry.metrics import Metrics
@@ -78,6 +80,8 @@ class ClusterWorker:
         self._sweeper = Sweeper(references, claimed=claimed, metrics=metrics)
         self._site: Site | None = None
         self._opening = False
+        self._adopted: Counter[str] = Counter()
+        """Tokens of jobs that were taken over from other submissions."""
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -86,9 +90,7 @@ class ClusterWorker:
 
     def claims(self, token: str) -> bool:
         """Whether the job with this token is one of its submissions'."""
-        return token in self._records or token in {
-            record.adopts for record in self._records.values() if record.stage is not Stage.PREPARING
-        }
+        return token in self._records or token in self._adopted
 
     @property
     def idle(self) -> bool:
@@ -134,7 +136,9 @@ class ClusterWorker:
     def forget(self, token: str) -> None:
         """The object is gone, or over and done with."""
         self._outbox.forget(token)
-        self._count(self._records.pop(token, None), None)
+        gone = self._records.pop(token, None)
+        self._count(gone, None)
+        self._count_adopted(gone, None)
         self._specs.pop(token, None)
 
     async def run(self) -> None:
@@ -218,7 +222,7 @@ class ClusterWorker:
         now = self._clock()  # once: the status would have to be written again for the time alone
 
         def decide(current: Record) -> Decision:
-            return lifecycle.admitted(current, result, now)
+            return lifecycle.admitted(replace(current, adopts=record.adopts), result, now)
 
         if not isinstance(outcome, Admitted):
             self._change(record.token, record.stage, decide)
@@ -240,12 +244,14 @@ class ClusterWorker:
         return await admit(record, spec, self._site, self._references)
 
     def _not_adoptable(self, token: str | None) -> Refused | None:
-        where = f"metadata.annotations[{ADOPT_ANNOTATION}]"
         if token and not TOKEN.fullmatch(token):
-            return Refused(Reason.INVALID_SPEC, f"{where}: {token!r} is no uid")
+            return self._not_ours_to_adopt(f"{token!r} is no uid")
         if token and self._claimed(token):
-            return Refused(Reason.INVALID_SPEC, f"{where}: {token} is still there; its job cannot be taken from it")
+            return self._not_ours_to_adopt(f"{token} is still there; its job cannot be taken from it")
         return None
+
+    def _not_ours_to_adopt(self, why: str) -> Refused:
+        return Refused(Reason.INVALID_SPEC, f"metadata.annotations[{ADOPT_ANNOTATION}]: {why}")
 
     async def _send(self, record: Record, package: Package) -> None:
         """Stage it, then run sbatch, unless somebody has stopped it by then."""
@@ -280,11 +286,27 @@ class ClusterWorker:
     async def _look_up(self, site: Site, record: Record) -> FindOutcome:
         outcome = await site.gateway.find(record.user, record.job_token, record.status.working_directory or "")
         if record.adopts and isinstance(outcome, Submitted):
-            origin = Origin(await self._references.installation(), record.namespace, record.name, record.token)
-            written = await site.gateway.belong(record.user, record.adopts, outcome.directory, origin)
-            if written is not None:
-                return Uncertain(written.message)
+            try:
+                return await self._take_over(site, record, record.adopts, outcome)
+            except ReferenceProblem as problem:
+                return Uncertain(str(problem))
         return outcome
+
+    async def _take_over(self, site: Site, record: Record, token: str, job: Submitted) -> FindOutcome:
+        """Make a job that another submission has left this one's, if it has left it."""
+        mine = Origin(await self._references.installation(), record.namespace, record.name, record.token)
+        origins = await site.gateway.origins(record.user, [Workplace(job.job_id, token, job.directory)])
+        if isinstance(origins, Unavailable):
+            return Uncertain(origins.message)
+        before = origins.get(job.job_id, mine)
+        if before.installation != mine.installation:
+            return self._not_ours_to_adopt(f"the job with {token} belongs to another Kubernetes cluster")
+        if before != mine and await self._references.submission_uid(before.namespace, before.name) == before.uid:
+            return self._not_ours_to_adopt(f"{before.namespace}/{before.name} ({before.uid}) is still there")
+        written = await site.gateway.belong(record.user, token, job.directory, mine)
+        if self._claimed(token):  # while all this was asked
+            return self._not_ours_to_adopt(f"another submission has taken over the job with {token}")
+        return job if written is None else Uncertain(written.message)
 
     async def _control(self, record: Record, step: Step) -> None:
         outcome = await self._ask(record, step)
@@ -343,6 +365,7 @@ class ClusterWorker:
         record, before = decision.record, self._records.get(decision.record.token)
         self._records[record.token] = record
         self._count(before, record)
+        self._count_adopted(before, record)
         if before:
             shown = before.status
         if phase(record).ended and not (shown and shown.phase and shown.phase.ended):
@@ -356,6 +379,13 @@ class ClusterWorker:
             self._specs.pop(record.token, None)
         if not record.over:
             self._queue.add(record.token)
+
+    def _count_adopted(self, before: Record | None, after: Record | None) -> None:
+        was, now = (record.adopts if record and record.job_id else None for record in (before, after))
+        if was != now:
+            self._adopted.update([now] if now else [])
+            self._adopted.subtract([was] if was else [])
+            self._adopted = +self._adopted
 
     def _count(self, before: Record | None, after: Record | None) -> None:
         """Keep the number of submissions in each phase in step with a record that came, changed or went."""

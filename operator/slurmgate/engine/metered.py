@@ -63,7 +63,11 @@ class MeteredGateway:
         """See Gateway."""
         return await self._timed("exits", self._gateway.exits(user, jobs))
 
-    async def origins(self, user: str, jobs: Mapping[str, str]) -> Mapping[str, Origin] | Unavailable:
+    async def workplaces(self, user: str, job_ids: Sequence[str]) -> Sequence[Workplace] | Unavailable:
+        """See Gateway."""
+        return await self._timed("workplaces", self._gateway.workplaces(user, job_ids))
+
+    async def origins(self, user: str, jobs: Sequence[Workplace]) -> Mapping[str, Origin] | Unavailable:
         """See Gateway."""
         return await self._timed("origins", self._gateway.origins(user, jobs))
 
@@ -97,6 +101,8 @@ class MeteredGateway:
 
 def _outcome(answer: object) -> str:
     """Of an answer about several jobs the first failure counts."""
+    if isinstance(answer, Sequence) and not isinstance(answer, bytes):
+        return "Done"
     if isinstance(answer, Mapping):
         answer = next((each for each in answer.values() if isinstance(each, NotNow | Refused)), None)
     return "Done" if answer is None or isinstance(answer, bytes) else type(answer).__name__

@@ -66,6 +66,7 @@ class Site:
         self._news = asyncio.Event()
         self._shut_out: set[str] = set()
         self._host_keys_read = False
+        self._closed = False
 
     @property
     def name(self) -> str:
@@ -156,6 +157,7 @@ class Site:
                 tasks.create_task(self._follow_known_hosts(self.spec.ssh.known_hosts), name=f"{self.name}-known-hosts")
                 tasks.create_task(self._look_after(), name=f"{self.name}-health")
         finally:
+            self._closed = True
             await self._runner.close()
 
     async def _follow_mapping(self) -> None:
@@ -235,7 +237,7 @@ class Site:
     def _now(self, health: Health) -> None:
         """Remember the health, and show it if it says anything new. Until the cluster was asked, what it said last stands."""
         self._health = health
-        if not health.tells:
+        if not health.tells or self._closed:  # its successor speaks for the cluster
             return
         facts, mapping = health.facts, health.mapping
         status = self._status.model_copy(

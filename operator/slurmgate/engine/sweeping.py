@@ -2,18 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 from slurmgate.core.askers import Question
-from slurmgate.core.outcomes import Seen, Unavailable
+from slurmgate.core.health import LOGIN_REASONS
+from slurmgate.core.outcomes import Observation, Seen, Task, Unavailable
 from slurmgate.core.strays import Stray, described, suspects
 from slurmgate.engine.ports import ReferenceProblem, References
 from slurmgate.engine.site import Site
 from slurmgate.resources.cluster import StrayJobs
 from slurmgate.telemetry.metrics import Metrics
 
-MOST_QUESTIONS = 20
+MOST_QUESTIONS = 5
 """Looks at the queue in one search: where jobs are hidden, so many users' jobs. The next users have their turn later."""
 _IDLE_SECONDS = 1.0
 
@@ -45,9 +46,11 @@ class Sweeper:
 
     async def _sweep(self, site: Site) -> None:
         for question in self._next(site):
-            if seen := await self._look(site, question):
-                for user in question.users:
-                    await self._sweep_up_after(site, user, seen)
+            answer = await self._look(site, question)
+            if isinstance(answer, Seen):
+                await self._sweep_up(site, question.users, suspects(answer, self._claimed))
+            elif answer.reason in LOGIN_REASONS:
+                break  # sshd counts refusals by address, and others need it
         self._strays = {user: strays for user, strays in self._strays.items() if strays and user in site.users}
         found = [stray for strays in self._strays.values() for stray in strays]
         self._metrics.stray_jobs.labels(site.name).set(len(found))
@@ -60,31 +63,37 @@ class Sweeper:
         self._turn = first + MOST_QUESTIONS
         return questions[first : self._turn]
 
-    async def _sweep_up_after(self, site: Site, user: str, seen: Seen) -> None:
-        found = await self._strays_of(site, user, seen)
-        if found is None:
-            return  # what was known of him stands
-        if found and site.spec.stray_jobs is StrayJobs.CANCEL:
-            found = await self._cancelled(site, user, found)
-        self._strays[user] = found
-
-    async def _look(self, site: Site, question: Question) -> Seen | None:
-        for asker in question.askers:
+    async def _look(self, site: Site, question: Question) -> Observation:
+        for asker in question.askers[:-1]:
             answer = await site.gateway.observe(asker, question.users)
             if isinstance(answer, Seen):
                 return answer
-        return None
+        return await site.gateway.observe(question.askers[-1], question.users)
 
-    async def _strays_of(self, site: Site, user: str, seen: Seen) -> tuple[Stray, ...] | None:
+    async def _sweep_up(self, site: Site, users: Collection[str], suspicious: Iterable[Task]) -> None:
+        tokens: dict[str, dict[str, str | None]] = {user: {} for user in users}
+        for task in suspicious:
+            tokens.get(task.user or "", {})[task.job_id] = task.token
+        for user, mine in tokens.items():
+            found = await self._strays_of(site, user, mine) if mine else ()
+            if found and site.spec.stray_jobs is StrayJobs.CANCEL:
+                found = await self._cancelled(site, user, found)
+            if found is not None:  # or what was known of him stands
+                self._strays[user] = found
+
+    async def _strays_of(self, site: Site, user: str, tokens: Mapping[str, str | None]) -> tuple[Stray, ...] | None:
         """The user's jobs of this installation whose submission, as it is written down beside them, is not in the API.
 
-        None if that cannot be found out now.
+        `tokens` by job id are hearsay: squeue was asked by somebody else. None if it cannot be found out now.
         """
-        tokens = {task.job_id: task.token or "" for task in suspects(seen, self._claimed) if task.user == user}
-        origins = await site.gateway.origins(user, tokens) if tokens else {}
+        places = await site.gateway.workplaces(user, list(tokens))
+        if isinstance(places, Unavailable):
+            return None
+        places = [place for place in places if place.token == tokens[place.job_id]]
+        origins = await site.gateway.origins(user, places)
         if isinstance(origins, Unavailable):
             return None
-        strays = [Stray(job_id, user, tokens[job_id], origin) for job_id, origin in origins.items()]
+        strays = [Stray(place.job_id, user, place.token, origins[place.job_id]) for place in places if place.job_id in origins]
         return tuple([stray for stray in strays if await self._is_stray(stray)])
 
     async def _is_stray(self, stray: Stray) -> bool:

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from slurmgate.core import lifecycle
 from slurmgate.core.askers import Question
@@ -29,29 +30,33 @@ class Tracker:
         self._known = known
         self._change = change
         self._clock = clock
+        self._tasks: asyncio.TaskGroup
         self._asking: set[str] = set()
 
     async def run(self) -> None:
         """Look again and again until cancelled. Who answers slowly, or never, keeps nobody else's jobs from being looked at."""
-        async with asyncio.TaskGroup() as looks:
+        async with asyncio.TaskGroup() as self._tasks:
             while True:
                 site = self.site
                 if site is not None:
                     for question in site.questions({record.user for record in self._known()}):
-                        if question.askers[0] not in self._asking:
-                            looks.create_task(self._look(site, question), name=f"look-{question.askers[0]}")
+                        self._begin(f"look-{question.askers[0]}", partial(self._ask, site, question))
                 await asyncio.sleep(site.spec.limits.poll_interval_seconds if site else _IDLE_SECONDS)
 
-    async def _look(self, site: Site, question: Question) -> None:
-        first = question.askers[0]
-        self._asking.add(first)
+    def _begin(self, name: str, ask: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Ask, unless the same is still being asked."""
+        if name not in self._asking:
+            self._asking.add(name)
+            self._tasks.create_task(self._alone(name, ask), name=name)
+
+    async def _alone(self, name: str, ask: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            await self._ask(site, question)
+            await ask()
         except Exception:  # noqa: BLE001 - see below
             # A mistake of ours must not leave all jobs of the cluster unwatched for ever.
             _log.exception("A look at the queue failed in a way nobody foresaw")
         finally:
-            self._asking.discard(first)
+            self._asking.discard(name)
 
     async def _ask(self, site: Site, question: Question) -> None:
         asked = [record for record in self._known() if record.user in question.users]  # what comes meanwhile is in no answer
@@ -62,7 +67,7 @@ class Tracker:
                 if answer.reason in LOGIN_REASONS:
                     continue  # only who cannot log in at all is replaced by somebody else
                 return  # says nothing about any job
-            self._tell(asked, partial(lifecycle.queue_seen, seen=answer))
+            await self._tell(asked, partial(lifecycle.queue_seen, seen=answer))
             await self._account(site, asker, {record.token for record in asked})
             return
 
@@ -71,22 +76,22 @@ class Tracker:
         if not unread:
             return
         lost_after = timedelta(seconds=site.spec.limits.lost_after_seconds)
-        if not site.keeps_accounting:
-            await self._read_exits(site, unread, lost_after)
+        if not site.keeps_accounting:  # what batch scripts left is read by whoever ran them
+            for user in {record.user for record in unread}:
+                mine = [record for record in unread if record.user == user]
+                self._begin(f"exits-{user}", partial(self._read_exits, site, user, mine, lost_after))
             return
         answer = await site.gateway.account(asker, _ids(unread))
         site.note(asker, answer)
-        self._tell(unread, partial(lifecycle.accounting_seen, seen=answer, lost_after=lost_after))
+        await self._tell(unread, partial(lifecycle.accounting_seen, seen=answer, lost_after=lost_after))
 
-    async def _read_exits(self, site: Site, unread: Sequence[Record], lost_after: timedelta) -> None:
-        """What batch scripts left is read by whoever ran them."""
-        for user in sorted({record.user for record in unread}):
-            records = [record for record in unread if record.user == user]
-            answer = await site.gateway.exits(user, [_workplace(record) for record in records])
-            self._tell(records, partial(lifecycle.without_accounting, exits=answer, lost_after=lost_after))
+    async def _read_exits(self, site: Site, user: str, records: Sequence[Record], lost_after: timedelta) -> None:
+        answer = await site.gateway.exits(user, [_workplace(record) for record in records])
+        await self._tell(records, partial(lifecycle.without_accounting, exits=answer, lost_after=lost_after))
 
-    def _tell(self, records: Iterable[Record], decide: Callable[..., Decision]) -> None:
+    async def _tell(self, records: Iterable[Record], decide: Callable[..., Decision]) -> None:
         for record in records:
+            await asyncio.sleep(0)  # ten thousand of them must not keep everybody else waiting
             try:
                 self._change(record.token, Stage.KNOWN, lambda current: decide(current, now=self._clock()))
             except Exception:  # noqa: BLE001 - one job that trips over a mistake of ours must not hide all others

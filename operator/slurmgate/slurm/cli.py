@@ -153,7 +153,7 @@ class CliGateway:
             match source:
                 case Seen():
                     if job_id := _with_token(source, token):
-                        return Submitted(job_id, directory=await self._place(user, job_id, marker))
+                        return await self._placed(user, job_id, marker)
                 case Unavailable(Reason.NO_ACCOUNTING) if not sure and (_age(marker) or 0) > MIN_JOB_AGE_SECONDS:
                     return Uncertain(
                         "sbatch's answer is lost, squeue does not know the job (any more), and there is no accounting"
@@ -166,12 +166,14 @@ class CliGateway:
                     return Uncertain(message)
         return None
 
-    async def _place(self, user: str, job_id: str, marker: Answer) -> str:
-        """The working directory of a job: where its marker is, or where Slurm says if that is somewhere else."""
+    async def _placed(self, user: str, job_id: str, marker: Answer) -> Submitted | Uncertain:
+        """The job with its working directory: where its marker is, or where Slurm says if that is somewhere else."""
         if marker.get("attempt") != "0":
-            return marker.get("directory")
-        directories = await self._directories(user, [job_id])
-        return directories.get(job_id, "") if isinstance(directories, dict) else ""
+            return Submitted(job_id, directory=marker.get("directory"))
+        places = await self.workplaces(user, [job_id])
+        if isinstance(places, Unavailable):
+            return Uncertain(places.message)
+        return Submitted(job_id, directory=places[0].directory if places else "")
 
     def _doubt(self, marker: Answer) -> Refused | Uncertain | None:
         """What still speaks against a new attempt after one of which Slurm knows nothing."""
@@ -224,38 +226,50 @@ class CliGateway:
         """What these jobs of the user left about how they ended, where there is no accounting."""
         tasks: dict[str, tuple[Task, ...]] = {}
         for some in _chunks(jobs):
-            places = (line for job in some for line in (job.token, job.directory))
-            answer = await self._login.tell(user, "exits", str(len(some)), *places)
-            if isinstance(answer, NoAnswer):
-                return answer.unavailable(Reason.COMMAND_FAILED)
+            answer = await self._read_beside(user, "exits", some)
+            if isinstance(answer, Unavailable):
+                return answer
             tasks |= records.exits(answer.all("exit"), job_ids={job.token: job.job_id for job in some}).tasks
         return Seen(Source.EXIT_RECORDS, tasks)
 
-    async def origins(self, user: str, jobs: Mapping[str, str]) -> Mapping[str, Origin] | Unavailable:
-        """Which submissions these jobs of the user belong to; `jobs`: tokens by job id. Those that say nothing are left out."""
+    async def workplaces(self, user: str, job_ids: Sequence[str]) -> Sequence[Workplace] | Unavailable:
+        """Where these jobs of the user run that are in the queue, with the tokens that they show."""
+        places: list[Workplace] = []
+        for some in _chunks(job_ids):
+            mark = secrets.token_hex(4)
+            rows = await self._squeue(user, f"--jobs={','.join(some)}", f"--Format={records.workplace_format(mark)}")
+            if isinstance(rows, Unavailable):
+                return rows
+            places += records.workplaces(rows, mark=mark)
+        return places
+
+    async def origins(self, user: str, jobs: Sequence[Workplace]) -> Mapping[str, Origin] | Unavailable:
+        """Which submissions these jobs of the user belong to, by job id. Those that say nothing are left out."""
         found: dict[str, Origin] = {}
-        for some in _chunks(list(jobs)):
-            directories = await self._directories(user, some)
-            if isinstance(directories, Unavailable):
-                return directories
-            places = [line for job, directory in directories.items() for line in (jobs[job], directory)]
-            answer = await self._login.tell(user, "origins", str(len(directories)), *places)
-            if isinstance(answer, NoAnswer):
-                return answer.unavailable(Reason.COMMAND_FAILED)
+        for some in _chunks(jobs):
+            answer = await self._read_beside(user, "origins", some)
+            if isinstance(answer, Unavailable):
+                return answer
             told = dict(line.partition(" ")[::2] for line in answer.all("origin"))
-            found |= {job: origin for job in directories if (origin := Origin.parse(told.get(jobs[job], "")))}
+            found |= {job.job_id: origin for job in some if (origin := Origin.parse(told.get(job.token, "")))}
         return found
 
-    async def _directories(self, user: str, job_ids: Sequence[str]) -> dict[str, str] | Unavailable:
-        """The working directories of jobs in the queue."""
-        mark = secrets.token_hex(4)
-        rows = await self._squeue(user, f"--jobs={','.join(job_ids)}", f"--Format={records.directory_format(mark)}")
-        return rows if isinstance(rows, Unavailable) else records.directories(rows, mark=mark)
+    async def _read_beside(self, user: str, program: str, jobs: Sequence[Workplace]) -> Answer | Unavailable:
+        """What a program finds beside the markers of these jobs."""
+        places = (line for job in jobs for line in (job.token, job.directory))
+        answer = await self._login.tell(user, program, str(len(jobs)), *places, seconds=self._seconds)
+        if isinstance(answer, NoAnswer):
+            return answer.unavailable(Reason.COMMAND_FAILED)
+        trouble = answer.words("trouble")
+        return Unavailable(Reason.COMMAND_FAILED, trouble) if trouble else answer
 
     async def belong(self, user: str, token: str, directory: str, origin: Origin | None) -> ControlOutcome:
         """Write down which submission the job with this token belongs to from now on. None: to nobody."""
         answer = await self._login.tell(user, "belong", token, directory, str(origin or ""))
-        return answer.not_now() if isinstance(answer, NoAnswer) else None
+        if isinstance(answer, NoAnswer):
+            return answer.not_now()
+        trouble = answer.words("trouble")
+        return NotNow(Reason.COMMAND_FAILED, trouble) if trouble else None
 
     async def cancel(self, user: str, job_ids: Sequence[str]) -> Mapping[str, NotNow | Refused]:
         """Cancel jobs (scancel). Returns why not for those that could not be; one that is over already is none of them."""

@@ -96,8 +96,11 @@ class Gateway(Protocol):
     async def exits(self, user: str, jobs: Sequence[Workplace]) -> Observation:
         """What these jobs of the user left about how they ended, where there is no accounting."""
 
-    async def origins(self, user: str, jobs: Mapping[str, str]) -> Mapping[str, Origin] | Unavailable:
-        """Which submissions these jobs of the user belong to; `jobs`: tokens by job id. Those that say nothing are left out."""
+    async def workplaces(self, user: str, job_ids: Sequence[str]) -> Sequence[Workplace] | Unavailable:
+        """Where these jobs of the user run that are in the queue, with the tokens that they show."""
+
+    async def origins(self, user: str, jobs: Sequence[Workplace]) -> Mapping[str, Origin] | Unavailable:
+        """Which submissions these jobs of the user belong to, by job id. Those that say nothing are left out."""
 
     async def belong(self, user: str, token: str, directory: str, origin: Origin | None) -> ControlOutcome:
         """Write down which submission the job with this token belongs to from now on. None: to nobody."""

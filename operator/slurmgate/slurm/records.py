@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from slurmgate.core.outcomes import Partition, Task
+from slurmgate.slurm.gateway import Workplace
 from slurmgate.slurm.options import COMMENT_PREFIX
 
 _QUEUE_FIELDS = (
@@ -86,15 +87,20 @@ def exit_code_format(mark: str) -> str:
     return f"JobArrayID:0|{mark}|,exit_code:0"
 
 
-def directory_format(mark: str) -> str:
-    """For `squeue --Format`: working directories alone."""
-    return f"JobArrayID:0|{mark}|,WorkDir:0"
+def workplace_format(mark: str) -> str:
+    """For `squeue --Format`: working directories and tokens alone."""
+    return f"JobArrayID:0|{mark}|,WorkDir:0|{mark}|,Comment:{_COMMENT_WIDTH}"
 
 
-def directories(lines: Iterable[str], *, mark: str) -> dict[str, str]:
-    """Working directories by job id, from rows of `squeue --Format=directory_format(mark)`."""
-    rows = (line.partition(f"|{mark}|") for line in lines)
-    return {match[1]: place.strip() for job, found, place in rows if found and (match := _ID.fullmatch(job))}
+def workplaces(lines: Iterable[str], *, mark: str) -> tuple[Workplace, ...]:
+    """One for each job, from rows of `squeue --Format=workplace_format(mark)`. A job without a token has none."""
+    places: dict[str, Workplace] = {}
+    for line in lines:
+        job, *cells = line.split(f"|{mark}|")
+        match = _ID.fullmatch(job)
+        if match and len(cells) == 2 and (token := _token(cells[1])):  # noqa: PLR2004 - as many as were asked for
+            places[match[1]] = Workplace(match[1], token, cells[0].strip())
+    return tuple(places.values())
 
 
 def queue(lines: Iterable[str], *, mark: str, users: Collection[str] | None = None) -> Rows:

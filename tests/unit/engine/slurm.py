@@ -181,11 +181,17 @@ class FakeSlurm:
         await self.gates.at("exits")
         return Seen(Source.EXIT_RECORDS) if self.reachable else SQUEUE_DOWN
 
-    async def origins(self, user: str, jobs: Mapping[str, str]) -> Mapping[str, Origin] | Unavailable:
+    async def workplaces(self, user: str, job_ids: Sequence[str]) -> Sequence[Workplace] | Unavailable:
+        await self.gates.at("workplaces")
+        if not self.reachable:
+            return SQUEUE_DOWN
+        return [Workplace(job.id, job.token, "/home/kirby/w") for job in self.jobs if job.id in job_ids and job.user == user]
+
+    async def origins(self, user: str, jobs: Sequence[Workplace]) -> Mapping[str, Origin] | Unavailable:
         await self.gates.at("origins")
         if not self.reachable:
             return SQUEUE_DOWN
-        return {job_id: self.written[token] for job_id, token in jobs.items() if token in self.written}
+        return {job.job_id: self.written[job.token] for job in jobs if job.token in self.written}
 
     async def belong(self, user: str, token: str, directory: str, origin: Origin | None) -> ControlOutcome:
         await self.gates.at("belong")

@@ -1,6 +1,9 @@
 # Writes down which submission a job belongs to from now on. stdin: token, directory, origin (empty: nobody's).
 read_place
 IFS= read -r origin || exit 1
-rm -f "$_state/origin"
-[ -z "$origin" ] || [ ! -d "$_state" ] || printf '%s\n' "$origin" >"$_state/origin"
+if [ -n "$origin" ]; then
+    words=$({ printf '%s\n' "$origin" >"$_state/origin.new" && mv "$_state/origin.new" "$_state/origin"; } 2>&1) || fail "$words"
+elif [ -d "$_state" ]; then
+    words=$(rm -f "$_state/origin" 2>&1) || fail "$words"
+fi
 answer done=yes
