@@ -455,14 +455,12 @@ def let_go(record: Record, deadline: timedelta = DELETION_DEADLINE) -> Decision:
     released = replace(record, stage=Stage.RELEASED, finalizers=())
     if record.stage is Stage.ENDED or record.lost or record.disowned or not record.wishes.deleted:
         return Decision(released)
-    if not record.wishes.end:
-        failure = (
-            f"The cluster could not be told within {deadline.total_seconds():.0f} s that Slurm job {record.job_id} is an orphan"
-        )
-        words = f"{failure}; it may be taken for a stray (spec.strayJobs). {record.standing.message}"
-        return Decision(released, (Event("Warning", record.standing.reason, words),))
     job = f"Slurm job {record.job_id}" if record.job_id else "a Slurm job of it, if there is one,"
-    failure = f"Could not cancel {job} within {deadline.total_seconds():.0f} s of the deletion; it may still run."
+    within = f"within {deadline.total_seconds():.0f} s of the deletion"
+    if record.wishes.end:
+        failure = f"Could not cancel {job} {within}; it may still run."
+    else:
+        failure = f"The cluster could not be told {within} that {job} is left on purpose; it may be taken for a stray."
     return Decision(released, (Event("Warning", record.standing.reason, f"{failure} {record.standing.message}"),))
 
 

@@ -233,3 +233,4 @@ def test_an_orphan_is_let_go_in_the_end_although_the_cluster_cannot_be_told() ->
     life = life_at(KNOWN).orphan().delete().control(Step.DISOWN, UNREACHABLE)
     assert life.next_step is None
     assert life.wait(LONG_AGO.total_seconds()).next_step is Step.LET_GO
+    assert "may be taken for a stray" in life.let_go().events[-1].message
