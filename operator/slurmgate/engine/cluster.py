@@ -332,7 +332,7 @@ class ClusterWorker:
         left_behind = decide(record).events
         if not self._change(record.token, record.stage, decide):  # the object was quicker to go
             self._outbox.publish(record, left_behind)
-        if left_behind:
+        if left_behind and record.wishes.end:
             self._metrics.jobs_left_behind.labels(self.name).inc()
         if record.wishes.deleted:
             self.forget(record.token)

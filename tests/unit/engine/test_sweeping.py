@@ -1,9 +1,12 @@
 """The search for jobs whose submission is gone: what it finds, whom it asks, and what it leaves alone."""
 
 import asyncio
+from collections.abc import Collection
+from dataclasses import replace
 
 import pytest
 
+from slurmgate.core.outcomes import Observation, Seen
 from slurmgate.core.strays import Origin
 from slurmgate.engine.sweeping import MOST_QUESTIONS, Sweeper
 from slurmgate.resources.cluster import StrayJobs
@@ -128,3 +131,29 @@ async def test_where_jobs_are_hidden_all_users_have_their_turn(search: Search) -
     for looks in (MOST_QUESTIONS, 2 * MOST_QUESTIONS, 2 * MOST_QUESTIONS + 5, 3 * MOST_QUESTIONS + 5):
         await search.sweep()
         assert search.gates.passed["observe"] == looks
+
+
+async def test_one_who_is_refused_ends_the_search(search: Search) -> None:
+    """sshd counts refusals by address."""
+    search.site.hides_jobs = True
+    search.site.users_by_owner = {f"{number}@x.example": f"user{number}" for number in range(4)}
+    search.slurm.locked_out = {"user0", "user1"}
+    await search.sweep()
+    assert search.gates.passed["observe"] == 1
+
+
+async def test_what_the_job_says_itself_counts(search: Search) -> None:
+    """Somebody else may have asked squeue, and changed its answer."""
+    search.cancelling()
+    observe = search.slurm.observe
+
+    async def lying(user: str, users: Collection[str] | None) -> Observation:
+        answer = await observe(user, users)
+        assert isinstance(answer, Seen)
+        tasks = {job_id: tuple(replace(row, token=OTHER_TOKEN) for row in rows) for job_id, rows in answer.tasks.items()}
+        return Seen(answer.source, tasks)
+
+    search.slurm.observe = lying  # type: ignore[method-assign]
+    search.slurm.jobs[0].token = "another-one"
+    assert await search.sweep() == ""
+    assert not search.cancelled
