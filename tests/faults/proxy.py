@@ -316,6 +316,10 @@ class Proxy:
             connection.from_client(data)
 
     async def _end(self) -> None:
+        await asyncio.sleep(0.1)  # who was let in last has his sockets by then
+        for task in self._connecting:
+            task.cancel()
+        await asyncio.gather(*self._connecting, return_exceptions=True)
         for connection in self._connections:
             for end in (connection.client, connection.server):
                 if end and end.transport:

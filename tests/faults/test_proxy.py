@@ -54,6 +54,8 @@ def test_what_is_frozen_arrives_after_the_thaw(proxy: Proxy) -> None:
 
 def test_who_is_refused_comes_again_to_the_same_port(proxy: Proxy) -> None:
     with connect(proxy) as old:
+        old.sendall(HELLO)
+        assert old.recv(100) == HELLO  # it is let in, and does not wait in the kernel
         proxy.refuse()
         with pytest.raises(ConnectionRefusedError):
             connect(proxy)
