@@ -47,12 +47,10 @@ def start_now(world: World, job_id: str) -> None:
 
 
 def fail_node_of(submission: Submission) -> None:
-    """Until its old step is gone Slurm could not launch anything there."""
-    world, slurm = submission.world, submission.status()["slurm"]
-    world.slurm("scontrol", "update", f"nodename={slurm['nodes']}", "state=down", "reason=test")
-    step = ["pgrep", "--full", rf"slurmstepd: \[{slurm['jobId']}\."]
-    world.eventually(lambda: world.bed.slurm.inside(step).returncode, bool)
-    resume_nodes(world)
+    """And keep it out, or Slurm would launch the job beside what is left of its old step, which fails."""
+    world, node = submission.world, f"nodename={submission.status()['slurm']['nodes']}"
+    world.slurm("scontrol", "update", node, "state=down", "reason=test")
+    world.slurm("scontrol", "update", node, "state=drain", "reason=test")
 
 
 def resume_nodes(world: World) -> None:

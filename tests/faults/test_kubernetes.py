@@ -47,7 +47,7 @@ def _at_rest(world: World) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def operator(world: World, _at_rest: None) -> Iterator[Life]:
     with leading(world, patient(world)) as life:
         yield life

@@ -83,5 +83,5 @@ def test_what_is_throttled_takes_its_time(proxy: Proxy) -> None:
 def test_where_nobody_listens_nobody_is_let_in() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        with Proxy(unused.getsockname()).relaying() as proxy, connect(proxy) as client, pytest.raises(ConnectionResetError):
+        with Proxy(unused.getsockname()).relaying() as proxy, pytest.raises(ConnectionResetError), connect(proxy) as client:
             client.recv(100)
