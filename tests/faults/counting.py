@@ -119,6 +119,13 @@ def reason(status: Json) -> str:
     return next((each["reason"] for each in status.get("conditions", []) if each["type"] == "Ready"), "")
 
 
+def once(world: World, *cases: Case) -> None:
+    """Return when each has run exactly once, whole and as the right user; fail if one has not."""
+    await_all(world, cases, ended)
+    found = wrongs(world, cases)
+    assert found == {}, found
+
+
 def wrongs(world: World, cases: Collection[Case]) -> dict[str, str]:
     """What is wrong with those that did not run exactly once, whole and as the right user; by name."""
     jobs = _jobs(world)

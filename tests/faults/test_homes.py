@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.faults.counting import Case, await_all, case, ended, reason, statuses, submit, wrongs
+from tests.faults.counting import await_all, case, once, reason, statuses, submit
 from tests.faults.doomed import Fate
 from tests.faults.nursery import Nursery, resting
 from tests.world import World
@@ -85,11 +85,6 @@ HOMES = {
 
 def shell(world: World, lines: str) -> None:
     world.slurm("sh", "-ec", f"home={HOME}\n{lines}")
-
-
-def once(world: World, *cases: Case) -> None:
-    await_all(world, cases, ended)
-    assert wrongs(world, cases) == {}
 
 
 @pytest.mark.parametrize("fault", HOMES.values(), ids=HOMES.keys())

@@ -14,7 +14,7 @@ from bed import valhalla
 from bed.operator import NAMESPACE, RELEASE, Installation
 from tests.api import path
 from tests.faults.apiserver import away, forget_history, frozen
-from tests.faults.counting import Case, await_all, case, ended, known, submit, wrongs
+from tests.faults.counting import Case, await_all, case, known, once, submit
 from tests.faults.nursery import Life, Nursery, resting
 from tests.faults.reviewer import TIMEOUT_SECONDS, Reviewer, Trouble
 from tests.world import Submission, World
@@ -55,11 +55,6 @@ def operator(world: World, _at_rest: None) -> Iterator[Life]:
 
 def some(label: str, *, script: bool = False) -> list[Case]:
     return [case(label, user, valhalla.CLUSTER, long=script) for user in ("kirby", "mario")]
-
-
-def once(world: World, *cases: Case) -> None:
-    await_all(world, cases, ended)
-    assert wrongs(world, cases) == {}
 
 
 def waiting(world: World, label: str) -> Submission:

@@ -13,7 +13,7 @@ from bed.operator import NAMESPACE, RELEASE
 from slurmgate.kube.deadman import EXIT_STATUS
 from tests.api import Json
 from tests.faults.apiserver import frozen
-from tests.faults.counting import Case, await_all, case, ended, known, statuses, submit, wrongs
+from tests.faults.counting import Case, await_all, case, ended, known, once, statuses, submit, wrongs
 from tests.faults.doomed import Fate
 from tests.faults.nursery import Life, Nursery, resting
 from tests.world import World
@@ -59,11 +59,6 @@ def lease(world: World) -> Json:
 
 def cases(label: str, *, times: int = 3) -> list[Case]:
     return [case(label, user, valhalla.CLUSTER) for user in USERS * times]
-
-
-def once(world: World, *submitted: Case) -> None:
-    await_all(world, submitted, ended)
-    assert wrongs(world, submitted) == {}
 
 
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{RELEASE}"

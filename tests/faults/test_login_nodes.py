@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from tests.api import Json
-from tests.faults.counting import Case, await_all, case, ended, reason, submit, wrongs
+from tests.faults.counting import await_all, case, once, reason, submit
 from tests.faults.proxy import Meeting, Proxy
 from tests.world import Cluster, World
 
@@ -29,11 +29,6 @@ def behind(world: World, name: str, nodes: int) -> Iterator[tuple[Cluster, list[
 def unreachable(status: Json) -> bool:
     """It waits for a login node."""
     return reason(status) == "ClusterUnreachable"
-
-
-def once(world: World, *cases: Case) -> None:
-    await_all(world, cases, ended)
-    assert wrongs(world, cases) == {}
 
 
 @pytest.mark.parametrize("meeting", [Meeting.REFUSED, Meeting.RESET, pytest.param(Meeting.STALLED, marks=pytest.mark.slow)])

@@ -13,13 +13,12 @@ from tests.faults.counting import (
     Case,
     await_all,
     case,
-    ended,
     known,
+    once,
     publish_long_script,
     reason,
     submit,
     unknown,
-    wrongs,
 )
 from tests.faults.doomed import Fate
 from tests.faults.gates import Gates
@@ -78,11 +77,6 @@ def proxied(world: World, *names: str, seconds: int = 5) -> Iterator[list[Proxy]
 def direct(world: World) -> Iterator[str]:
     with clusters(world, {"direct": world.bed.slurm.description.port}):
         yield "direct"
-
-
-def once(world: World, *cases: Case) -> None:
-    await_all(world, cases, ended)
-    assert wrongs(world, cases) == {}
 
 
 def test_cut_anywhere_in_a_long_script_one_whole_job_comes_of_it(world: World) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bed import valhalla
 from bed.processes import recorded
-from tests.faults.counting import Case, await_all, case, ended, known, statuses, submit, unknown, wrongs
+from tests.faults.counting import Case, await_all, case, known, once, statuses, submit, unknown
 from tests.faults.gates import Gates
 from tests.faults.nursery import Nursery, resting
 from tests.world import World
@@ -26,11 +26,6 @@ def gates(world: World) -> Iterator[Gates]:
     with world.cluster(CLUSTER, commands=commands) as cluster:
         cluster.wait_for("Ready", "True")
         yield made
-
-
-def once(world: World, cases: list[Case]) -> None:
-    await_all(world, cases, ended)
-    assert wrongs(world, cases) == {}
 
 
 def sending(world: World, gates: Gates, label: str) -> list[Case]:
@@ -58,7 +53,7 @@ def test_stopped_while_many_are_submitted(world: World, delay: float) -> None:
     with resting(world) as seconds:
         assert seconds < LONGEST_STOP_SECONDS
         assert not any(map(unknown, statuses(world, cases).values()))
-    once(world, cases)
+    once(world, *cases)
 
 
 def test_what_is_being_sent_is_sent_and_told(world: World, gates: Gates) -> None:
@@ -69,7 +64,7 @@ def test_what_is_being_sent_is_sent_and_told(world: World, gates: Gates) -> None
         gates.open(each.name, "before")
     with resting(world):
         assert all(map(known, statuses(world, cases).values()))
-    once(world, cases)
+    once(world, *cases)
 
 
 @pytest.mark.slow
@@ -80,7 +75,7 @@ def test_sbatch_hangs(world: World, gates: Gates) -> None:
     await_all(world, cases, unknown)
     for each in cases:
         gates.open(each.name, "before")
-    once(world, cases)
+    once(world, *cases)
 
 
 @pytest.mark.slow
@@ -98,7 +93,7 @@ def test_the_login_node_hangs(world: World) -> None:
             assert seconds < LONGEST_STOP_SECONDS
     finally:
         sshd.thaw()
-    once(world, cases)
+    once(world, *cases)
 
 
 @pytest.mark.slow
@@ -119,7 +114,7 @@ def test_the_api_server_hangs_and_the_cluster_too(world: World, gates: Gates) ->
     assert code == 0
     assert seconds < LONGEST_STOP_SECONDS
     gates.open(untold.name, "before")
-    once(world, [told, untold])
+    once(world, told, untold)
 
 
 def test_stopped_while_starting(world: World) -> None:

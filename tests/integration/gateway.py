@@ -88,6 +88,8 @@ class Site:
             environment=environment,
             held=held,
             cluster=self.spec,
+            installation="this-cluster",
+            accounting=True,
         )
         return prepared if isinstance(prepared, Refused) else Job(token, *prepared, user=user)
 

@@ -8,8 +8,8 @@ from functools import partial
 
 from slurmgate.core import lifecycle
 from slurmgate.core.record import Record, Stage, Step
+from slurmgate.engine.ports import Change
 from slurmgate.engine.site import Site
-from slurmgate.engine.tracking import Change
 
 _log = logging.getLogger(__name__)
 

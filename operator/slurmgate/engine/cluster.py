@@ -238,10 +238,14 @@ class ClusterWorker:
     async def _pack(self, record: Record) -> Admitted | Refused | NotNow:
         spec = self._specs.get(record.token)
         if self._site is None or spec is None:
-            return NotNow(Reason.CLUSTER_NOT_FOUND, f"spec.clusterRef.name: there is no SlurmCluster {self.name!r}.")
+            return self._no_cluster
         if refusal := self._not_adoptable(record.adopts):
             return refusal
         return await admit(record, spec, self._site, self._references)
+
+    @property
+    def _no_cluster(self) -> NotNow:
+        return NotNow(Reason.CLUSTER_NOT_FOUND, f"spec.clusterRef.name: there is no SlurmCluster {self.name!r}.")
 
     def _not_adoptable(self, token: str | None) -> Refused | None:
         if token and not TOKEN.fullmatch(token):
@@ -315,7 +319,7 @@ class ClusterWorker:
     async def _ask(self, record: Record, step: Step) -> ControlOutcome:
         site, job_id, directory = self._site, record.job_id or "", record.status.working_directory or ""
         if site is None:
-            return NotNow(Reason.CLUSTER_NOT_FOUND, f"spec.clusterRef.name: there is no SlurmCluster {self.name!r}.")
+            return self._no_cluster
         match step:
             case Step.HOLD:
                 return await site.gateway.hold(record.user, job_id)

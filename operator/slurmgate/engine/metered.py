@@ -101,11 +101,9 @@ class MeteredGateway:
 
 def _outcome(answer: object) -> str:
     """Of an answer about several jobs the first failure counts."""
-    if isinstance(answer, Sequence) and not isinstance(answer, bytes):
-        return "Done"
     if isinstance(answer, Mapping):
         answer = next((each for each in answer.values() if isinstance(each, NotNow | Refused)), None)
-    return "Done" if answer is None or isinstance(answer, bytes) else type(answer).__name__
+    return "Done" if answer is None or isinstance(answer, Sequence) else type(answer).__name__
 
 
 class ConnectionCounter:

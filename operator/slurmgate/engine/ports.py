@@ -1,12 +1,15 @@
 """What the engine asks of the world around it, as it wants it. Implemented in `outbox` and `inputs`; tests bring their own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from slurmgate.core.lifecycle import Event
+from slurmgate.core.lifecycle import Decision, Event
 from slurmgate.core.reasons import Reason
-from slurmgate.core.record import Record
+from slurmgate.core.record import Record, Stage
 from slurmgate.resources.cluster import SlurmCluster, SlurmClusterStatus
+
+Change = Callable[[str, Stage, Callable[[Record], Decision]], bool]
+"""Gives what came of something to the record with this token, if it is at this stage still; False if it is not."""
 
 
 class ReferenceProblem(Exception):  # noqa: N818 - a state of the world, not an error of ours

@@ -13,13 +13,12 @@ from slurmgate.core.health import LOGIN_REASONS
 from slurmgate.core.lifecycle import Decision
 from slurmgate.core.outcomes import Unavailable
 from slurmgate.core.record import Record, Stage
+from slurmgate.engine.ports import Change
 from slurmgate.engine.site import Site
 from slurmgate.slurm.gateway import Workplace
 
 _IDLE_SECONDS = 1.0
 _log = logging.getLogger(__name__)
-
-Change = Callable[[str, Stage, Callable[[Record], Decision]], bool]
 
 
 class Tracker:

@@ -39,8 +39,8 @@ def prepare(
     environment: Sequence[tuple[str, str]],
     held: bool,
     cluster: SlurmClusterSpec,
-    accounting: bool = True,
-    installation: str = "-",
+    installation: str,
+    accounting: bool,
 ) -> tuple[Admission, Package] | Refused:
     """Check everything and put it together.
 
@@ -55,8 +55,8 @@ def prepare(
         environment: Names and values, references resolved.
         held: Whether the job is submitted on hold.
         cluster: Policy, defaults and paths of the cluster.
-        installation: The Kubernetes cluster that it belongs to.
-        accounting: Whether it keeps accounting. Where it does not, the batch script leaves a record of how it ended.
+        installation: The Kubernetes cluster that the submission belongs to.
+        accounting: Whether the Slurm cluster keeps it. Where it does not, the batch script leaves a record of how it ended.
     """
     kept = f"{name}.sh" if spec.write_submission_files else None
     launch = _launch(spec.launch, cluster.defaults.launch)
@@ -86,8 +86,10 @@ def prepare(
     wrapped = by_srun or recorded
     if refused := _foreign(found, values) or _unused(spec.launch, decided) or scripts.check(script, wrapped=wrapped):
         return refused
-    srun = cluster.commands.srun if by_srun else None
-    batch = scripts.wrap(script, token=token, srun=srun, arguments=launch.srun_arguments, recorded=recorded)
+    batch = None
+    if wrapped:
+        srun = cluster.commands.srun if by_srun else None
+        batch = scripts.wrap(script, token=token, srun=srun, arguments=launch.srun_arguments, recorded=recorded)
     directory = spec.execution_directory or fill(
         cluster.defaults.working_directory, namespace=namespace, name=name, uid=token[:8], user=user
     )
@@ -114,7 +116,7 @@ def prepare(
         name=name,
         directory=directory,
         script=script,
-        batch=batch if wrapped else None,
+        batch=batch,
         arguments=resolved.arguments,
         environment=tuple(environment),
         files=tuple(files),

@@ -19,6 +19,7 @@ SCRIPT = b"#!/bin/sh\n#SBATCH --ntasks=2\ntrue\n"
 
 def prepared(script: bytes = SCRIPT, **fields: Any) -> tuple[Admission, Package] | Refused:
     own = {"files": (), "environment": (), "held": False, "token": TOKEN, "cluster": {}}
+    own |= {"installation": "this-cluster", "accounting": True}
     given = {key: fields.pop(key, value) for key, value in own.items()}
     given["cluster"] = cluster(**given["cluster"])
     return prepare(spec(**fields), namespace="research", name="mesh", user="kirby", script=script, **given)
