@@ -254,8 +254,9 @@ async def test_a_requeued_job_starts_again(site: Site) -> None:
     await eventually(running)
     assert site.bed.slurm.inside(["scontrol", "requeue", job.job_id]).returncode == 0
 
-    async def back() -> bool:
-        return [state(row.state).kind for row in await site.rows(job)] == [Kind.WAITING]
+    async def back() -> bool:  # and slurmd launches no step beside the one before
+        left = site.bed.slurm.inside(["pgrep", "--full", rf"slurmstepd: \[{job.job_id}\."]).stdout
+        return not left and [state(row.state).kind for row in await site.rows(job)] == [Kind.WAITING]
 
     await eventually(back)
     site.bed.slurm.inside(["scontrol", "update", f"jobid={job.job_id}", "StartTime=now"])
