@@ -24,8 +24,8 @@ from typing import Any
 from typing_extensions import override
 
 from slurmgate import __main__ as program
-from slurmgate.core import lifecycle
-from slurmgate.core.lifecycle import Decision
+from slurmgate.core import desired, following
+from slurmgate.core.decision import Decision, Event
 from slurmgate.core.outcomes import Seen, Task
 from slurmgate.core.record import Record, Stage
 from slurmgate.engine import cluster, outbox
@@ -261,25 +261,25 @@ def _unfence() -> None:
 
 
 def _trust() -> None:
-    proven = lifecycle._stage
+    proven = desired._stage
 
     def trusting(submission: JobSubmission) -> Stage:
         stage = proven(submission)
         return Stage.ACCEPTED if stage is Stage.UNKNOWN else stage
 
-    lifecycle._stage = trusting
+    desired._stage = trusting
 
 
 def _despair() -> None:
-    patient = lifecycle.queue_seen
+    patient = following.queue_seen
 
     def despairing(record: Record, seen: Seen, now: datetime) -> Decision:
         if (record.job_id or "") in seen.tasks:
             return patient(record, seen, now)
         ending = Task(record.job_id or "", "FAILED", exit_code=1)
-        return lifecycle._ended(replace(record, tasks=(ending,)), now)
+        return following._ended(replace(record, tasks=(ending,)), now)
 
-    lifecycle.queue_seen = despairing
+    following.queue_seen = despairing
 
 
 def _care_later() -> None:
@@ -288,7 +288,7 @@ def _care_later() -> None:
     async def fixing(self: KubernetesOutbox, record: Record) -> bool:
         return await self._confirm(record)
 
-    def publishing(self: KubernetesOutbox, record: Record, events: Sequence[lifecycle.Event]) -> None:
+    def publishing(self: KubernetesOutbox, record: Record, events: Sequence[Event]) -> None:
         publish(self, record, events)
         if record.job_id and record.stage is Stage.KNOWN and not record.wishes.deleted:
             target = outbox._target(record)

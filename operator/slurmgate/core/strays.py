@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from slurmgate.core.outcomes import Seen, Task
-from slurmgate.core.tracking import live
+from slurmgate.core.tasks import live
 
 _NAME = r"([a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?)"
 _ORIGIN = re.compile(rf"([0-9A-Za-z-]{{1,36}}) {_NAME} {_NAME} ([0-9A-Za-z-]{{1,36}})")

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import assert_never
 
-from slurmgate.core import lifecycle
+from slurmgate.core import desired, lifecycle, steps
 from slurmgate.core.conditions import phase
-from slurmgate.core.lifecycle import Decision
+from slurmgate.core.decision import Decision
 from slurmgate.core.outcomes import (
     ControlOutcome,
     FindOutcome,
@@ -119,15 +119,15 @@ class ClusterWorker:
         """The submission was created, changed or deleted by somebody, or is listed after a start."""
         token = submission.metadata.uid
         known = self._records.get(token)
-        if known is not None and known.over and lifecycle.is_over(submission):
+        if known is not None and known.over and desired.is_over(submission):
             self.forget(token)  # the API server has the end: nothing older can come any more
             known = None
         if known is None:
-            decision = lifecycle.first_seen(submission, self._clock())
+            decision = desired.first_seen(submission, self._clock())
             if decision.record.over and decision.record.status == submission.status:
                 return
         else:
-            decision = lifecycle.edited(known, submission, self._clock())
+            decision = desired.edited(known, submission, self._clock())
         if decision.record.stage in {Stage.PREPARING, Stage.ACCEPTED, Stage.UNKNOWN}:
             self._specs[token] = submission.spec
         if decision.record != known:
@@ -191,9 +191,9 @@ class ClusterWorker:
         now = self._clock()
         if self._opening:
             return  # `configure` has it looked at again
-        step = lifecycle.next_step(record, now, self._deletion_deadline)
+        step = steps.next_step(record, now, self._deletion_deadline)
         if step is None:
-            when = lifecycle.wake_at(record, now, self._deletion_deadline)
+            when = steps.wake_at(record, now, self._deletion_deadline)
             if when:
                 self._queue.add_after(record.token, (when - now).total_seconds())
             return
@@ -344,7 +344,7 @@ class ClusterWorker:
     @property
     def _deletion_deadline(self) -> timedelta:
         if self._site is None:
-            return lifecycle.DELETION_DEADLINE
+            return steps.DELETION_DEADLINE
         return timedelta(seconds=self._site.spec.limits.deletion_deadline_seconds)
 
     # Records -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from slurmgate.core import lifecycle
+from slurmgate.core import desired
 from slurmgate.core.outcomes import Refused
 from slurmgate.core.reasons import Reason
 from slurmgate.engine.cluster import ClusterWorker
@@ -106,7 +106,7 @@ class Intake:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         refusal = Refused(Reason.INVALID_SPEC, f"{where}: {first['msg']}")
-        decision = lifecycle.unreadable(metadata, body, refusal, self._clock())
+        decision = desired.unreadable(metadata, body, refusal, self._clock())
         if decision:
             self._outbox.publish(decision.record, decision.events)
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import assert_never
 
-from slurmgate.core.lifecycle import Event
+from slurmgate.core.decision import Event
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record
 from slurmgate.engine.ports import Undelivered

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from slurmgate.core.lifecycle import Decision, Event
+from slurmgate.core.decision import Decision, Event
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record, Stage
 from slurmgate.resources.cluster import SlurmCluster, SlurmClusterStatus

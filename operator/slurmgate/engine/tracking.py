@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from slurmgate.core import lifecycle
+from slurmgate.core import following
 from slurmgate.core.askers import Question
+from slurmgate.core.decision import Decision
 from slurmgate.core.health import LOGIN_REASONS
-from slurmgate.core.lifecycle import Decision
 from slurmgate.core.outcomes import Unavailable
 from slurmgate.core.record import Record, Stage
 from slurmgate.engine.ports import Change
@@ -66,7 +66,7 @@ class Tracker:
                 if answer.reason in LOGIN_REASONS:
                     continue  # only who cannot log in at all is replaced by somebody else
                 return  # says nothing about any job
-            await self._tell(asked, partial(lifecycle.queue_seen, seen=answer))
+            await self._tell(asked, partial(following.queue_seen, seen=answer))
             await self._account(site, asker, {record.token for record in asked})
             return
 
@@ -82,11 +82,11 @@ class Tracker:
             return
         answer = await site.gateway.account(asker, _ids(unread))
         site.note(asker, answer)
-        await self._tell(unread, partial(lifecycle.accounting_seen, seen=answer, lost_after=lost_after))
+        await self._tell(unread, partial(following.accounting_seen, seen=answer, lost_after=lost_after))
 
     async def _read_exits(self, site: Site, user: str, records: Sequence[Record], lost_after: timedelta) -> None:
         answer = await site.gateway.exits(user, [_workplace(record) for record in records])
-        await self._tell(records, partial(lifecycle.without_accounting, exits=answer, lost_after=lost_after))
+        await self._tell(records, partial(following.without_accounting, exits=answer, lost_after=lost_after))
 
     async def _tell(self, records: Iterable[Record], decide: Callable[..., Decision]) -> None:
         for record in records:

@@ -7,13 +7,13 @@ from typing import Any
 
 from hypothesis import note
 
-from slurmgate.core import lifecycle
+from slurmgate.core import steps
 from slurmgate.core.arrays import expanded
-from slurmgate.core.lifecycle import DELETION_DEADLINE
 from slurmgate.core.outcomes import AdmissionOutcome, NeverSent, NotNow, Refused, SubmitOutcome, Submitted, Task
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Stage, Step
 from slurmgate.core.states import STATES, Kind, state
+from slurmgate.core.steps import DELETION_DEADLINE
 from slurmgate.resources.submission import JobSubmissionStatus, Phase
 from tests.unit.core.build import (
     JOB,
@@ -286,12 +286,12 @@ class History:
 
     def _nothing_is_to_be_done_before_it_wakes(self) -> None:
         record, now = self.life.record, self.life.now
-        wake = lifecycle.wake_at(record, now)
+        wake = steps.wake_at(record, now)
         if self.life.next_step is None:
             for seconds in (1, 29, 31, 119, 151, 599, 601, 100_000):
                 later = now + timedelta(seconds=seconds)
                 if wake is None or later < wake:
-                    assert lifecycle.next_step(record, later) is None
+                    assert steps.next_step(record, later) is None
 
     # How it ends
 
@@ -319,7 +319,7 @@ class History:
                 index = ARRAY if self.array else None
                 life.queue(row("CANCELLED", index)).account(record_of("CANCELLED", index))
             if life.record == before:
-                wake = lifecycle.wake_at(life.record, life.now)
+                wake = steps.wake_at(life.record, life.now)
                 assert wake, "nothing to do, and nothing to wait for"
                 life.now = wake
             assert life.record.wishes.deleted

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Self
 
-from slurmgate.core import lifecycle
-from slurmgate.core.lifecycle import Decision, Event
+from slurmgate.core import desired, following, lifecycle, steps
+from slurmgate.core.decision import Decision, Event
 from slurmgate.core.outcomes import (
     Admission,
     AdmissionOutcome,
@@ -35,7 +35,7 @@ class Life:
         self.events: list[Event] = []
         self.writes: list[JobSubmissionStatus] = []
         self._record: Record | None = None
-        self._apply(lifecycle.first_seen(self.draft.build(), now))
+        self._apply(desired.first_seen(self.draft.build(), now))
 
     # Where it stands
 
@@ -54,7 +54,7 @@ class Life:
 
     @property
     def next_step(self) -> Step | None:
-        return lifecycle.next_step(self.record, self.now)
+        return steps.next_step(self.record, self.now)
 
     def condition(self, kind: str) -> Condition | None:
         return next((each for each in self.status.conditions if each.type == kind), None)
@@ -71,7 +71,7 @@ class Life:
 
     def edit(self, draft: Draft) -> Self:
         self.draft = draft
-        return self._apply(lifecycle.edited(self.record, self._as_it_stands(), self.now))
+        return self._apply(desired.edited(self.record, self._as_it_stands(), self.now))
 
     def cancel(self) -> Self:
         return self.edit(self.draft.cancelled())
@@ -88,7 +88,7 @@ class Life:
     def restart(self) -> Self:
         """The operator starts again and knows only what was written."""
         self._record = None
-        return self._apply(lifecycle.first_seen(self._as_it_stands(), self.now))
+        return self._apply(desired.first_seen(self._as_it_stands(), self.now))
 
     def admit(self, outcome: AdmissionOutcome | None = None) -> Self:
         outcome = outcome or admission()
@@ -118,7 +118,7 @@ class Life:
 
     def queue(self, *rows: Task) -> Self:
         """Squeue answers with these rows."""
-        return self._apply(lifecycle.queue_seen(self.record, squeue(*rows), self.now))
+        return self._apply(following.queue_seen(self.record, squeue(*rows), self.now))
 
     def account(self, *rows: Task) -> Self:
         """Sacct answers with these rows, if it would be asked."""
@@ -136,7 +136,7 @@ class Life:
 
     def _without_accounting(self, exits: Observation) -> Self:
         if self.stage is Stage.KNOWN and self.record.unread:
-            self._apply(lifecycle.without_accounting(self.record, exits, self.now, lost_after=LOST_AFTER))
+            self._apply(following.without_accounting(self.record, exits, self.now, lost_after=LOST_AFTER))
         return self
 
     def known(self, *, array: str | None = None, held: bool = False) -> Self:
@@ -145,7 +145,7 @@ class Life:
 
     def _observe(self, answer: Observation) -> Self:
         if self.stage is Stage.KNOWN and self.record.unread:
-            self._apply(lifecycle.accounting_seen(self.record, answer, self.now, lost_after=LOST_AFTER))
+            self._apply(following.accounting_seen(self.record, answer, self.now, lost_after=LOST_AFTER))
         return self
 
     def _apply(self, decision: Decision) -> Self:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from slurmgate.core import lifecycle
+from slurmgate.core import decision, desired
 from slurmgate.core.outcomes import Refused
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Stage, Step
@@ -93,8 +93,8 @@ def test_a_wish_to_go_on_between_acceptance_and_sbatch_is_followed_at_once() -> 
 # What cannot be read -------------------------------------------------------------------------------------------------
 
 
-def refuse(body: dict[str, Any]) -> lifecycle.Decision | None:
-    return lifecycle.unreadable(Metadata.model_validate(body["metadata"]), body, NONSENSE, NOW)
+def refuse(body: dict[str, Any]) -> decision.Decision | None:
+    return desired.unreadable(Metadata.model_validate(body["metadata"]), body, NONSENSE, NOW)
 
 
 def test_what_cannot_be_read_is_rejected_in_words() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from slurmgate.core.lifecycle import ACCOUNTING_GRACE
+from slurmgate.core.following import ACCOUNTING_GRACE
 from slurmgate.core.record import Stage, Step
 from tests.unit.core import stories
 from tests.unit.core.build import (

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from slurmgate.core import lifecycle
-from slurmgate.core.lifecycle import CANCEL_AGAIN_AFTER, DELETION_DEADLINE
+from slurmgate.core import steps
 from slurmgate.core.record import Stage, Step
+from slurmgate.core.steps import CANCEL_AGAIN_AFTER, DELETION_DEADLINE
 from tests.unit.core.build import (
     UNCERTAIN,
     UNREACHABLE,
@@ -169,7 +169,7 @@ def test_cancel_comes_before_hold() -> None:
 def test_a_job_that_does_not_go_is_cancelled_again() -> None:
     life = life_at(KNOWN).cancel().control(Step.CANCEL)
     assert life.next_step is None
-    assert lifecycle.wake_at(life.record, life.now) == life.now + CANCEL_AGAIN_AFTER
+    assert steps.wake_at(life.record, life.now) == life.now + CANCEL_AGAIN_AFTER
     assert life.wait(CANCEL_AGAIN_AFTER.total_seconds()).next_step is Step.CANCEL
 
 
@@ -198,7 +198,7 @@ def test_a_deletion_ends_within_its_deadline_even_if_the_cluster_never_answers(s
                 life.find(UNCERTAIN)
             case Step.CANCEL:
                 life.control(Step.CANCEL, UNREACHABLE)
-        wake = lifecycle.wake_at(life.record, life.now)
+        wake = steps.wake_at(life.record, life.now)
         assert wake is not None
         life.now = wake
     assert life.record.wishes.deleted

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from slurmgate.core import lifecycle
-from slurmgate.core.lifecycle import Decision
+from slurmgate.core import following
+from slurmgate.core.decision import Decision
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record
 from slurmgate.resources.submission import Phase
@@ -89,14 +89,14 @@ async def test_a_job_that_trips_over_a_mistake_of_ours_leaves_the_others_watched
     other = Draft().with_metadata(name="other", uid="00000002-0000-4000-8000-000000000000")
     world.api.create(other)
     await running(world)
-    queue_seen = lifecycle.queue_seen
+    queue_seen = following.queue_seen
 
     def tripping(record: Record, **answer: Any) -> Decision:
         if record.token == TOKEN:
             raise ZeroDivisionError
         return queue_seen(record, **answer)
 
-    monkeypatch.setattr(lifecycle, "queue_seen", tripping)
+    monkeypatch.setattr(following, "queue_seen", tripping)
     await world.settle(seconds=RUNS + 60)
     assert "ZeroDivisionError" in caplog.text
     assert {stored.draft.metadata["name"]: stored.status.phase for stored in world.api.objects.values()} == {

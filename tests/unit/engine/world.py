@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from slurmgate.core.askers import Question, questions
-from slurmgate.core.lifecycle import Event
+from slurmgate.core.decision import Event
 from slurmgate.core.outcomes import NotNow, Observation, Refused, Unavailable
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record

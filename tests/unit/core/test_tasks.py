@@ -7,7 +7,7 @@ import pytest
 from slurmgate.core.outcomes import Task
 from slurmgate.core.pending import why
 from slurmgate.core.reasons import Reason
-from slurmgate.core.tracking import (
+from slurmgate.core.tasks import (
     live,
     merge,
     merge_ended,

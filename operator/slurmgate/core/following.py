@@ -1,0 +1,161 @@
+"""What Slurm says of a job that it has: how the submission follows it, and when it is over."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from slurmgate.core.decision import Decision, stand
+from slurmgate.core.outcomes import Seen, Task, Unavailable
+from slurmgate.core.reasons import Reason
+from slurmgate.core.record import Record, Stage
+from slurmgate.core.states import Kind
+from slurmgate.core.tasks import (
+    live,
+    merge,
+    merge_ended,
+    merge_exits,
+    ours,
+    settled,
+    slurm_status,
+    summarise,
+    usage,
+    waiting,
+)
+from slurmgate.resources.submission import SlurmStatus
+
+ACCOUNTING_GRACE = timedelta(minutes=1)
+"""How long the accounting record of a job that squeue shows as over is waited for."""
+ESTIMATE_STAYS = timedelta(minutes=5)
+"""How often it may be said at most that Slurm thinks a job will start at another time: it thinks anew every 30 s."""
+
+
+def queue_seen(record: Record, seen: Seen, now: datetime) -> Decision:
+    """Squeue answered. Only for records in KNOWN."""
+    rows = _ours(record, seen)
+    tasks = merge(record.tasks if _is_array(record) or not rows else (), rows)
+    in_queue = {task.index for task in rows if live(task)}
+    # what was alive and is not listed any more has left the queue: accounting has to say how
+    tasks = tuple(task for task in tasks if not live(task) or task.index in in_queue)
+    marked = record.marked or any(task.token for task in rows)
+    unread = len(in_queue) + sum(map(settled, tasks)) < _expected(record)
+    after = replace(
+        record,
+        tasks=tasks,
+        marked=marked,
+        unread=unread,
+        missing=None if in_queue else record.missing,
+        lost=record.lost and not in_queue,
+        left_queue=None if in_queue else (record.left_queue or now),
+        held=record.held and (not in_queue or any(map(waiting, tasks))),
+    )
+    return _tracked(after, now) if in_queue else Decision(after)
+
+
+def accounting_seen(record: Record, seen: Seen | Unavailable, now: datetime, *, lost_after: timedelta) -> Decision:
+    """Sacct answered, or did not. Only for records in KNOWN whose `unread` is set, and right after squeue has answered."""
+    if isinstance(seen, Seen):
+        record = replace(record, tasks=merge_ended(record.tasks, _ours(record, seen)))
+    alive = any(map(live, record.tasks))
+    ended = [task for task in record.tasks if not live(task)]
+    if not alive and len(ended) >= _expected(record):
+        patient = record.left_queue is None or now - record.left_queue < ACCOUNTING_GRACE
+        if all(map(settled, ended)) or not patient:
+            return _ended(record, now)
+    elif not alive and isinstance(seen, Seen):
+        return _missing(record, now, lost_after, who="Neither squeue nor sacct has")
+    elif not alive:
+        return Decision(replace(record, missing=None))
+    return _tracked(record, now) if alive else Decision(record)
+
+
+def without_accounting(record: Record, exits: Seen | Unavailable, now: datetime, *, lost_after: timedelta) -> Decision:
+    """The cluster keeps no accounting: squeue's own last word has to do, and what the batch script left. Right after squeue."""
+    if isinstance(exits, Seen):
+        record = replace(record, tasks=merge_exits(record.tasks, _ours(record, exits), cancelled=record.cancelled is not None))
+    if any(map(live, record.tasks)):
+        return _tracked(record, now)
+    if record.tasks and len(record.tasks) >= _expected(record):
+        return _ended(record, now)
+    if isinstance(exits, Unavailable):
+        return Decision(replace(record, missing=None))
+    return _missing(record, now, lost_after, who="There is neither accounting nor an exit record, and squeue does not have")
+
+
+def _missing(record: Record, now: datetime, lost_after: timedelta, *, who: str) -> Decision:
+    """Everybody has answered and the job, or a part of it, is nowhere: for a moment that is usual."""
+    since = record.missing or now
+    if record.lost or now - since < lost_after:
+        return Decision(replace(record, missing=since))
+    what = f"{_expected(record) - len(record.tasks)} tasks of Slurm job" if _is_array(record) else "Slurm job"
+    message = f"{who} {what} {record.job_id}, since {since:%Y-%m-%dT%H:%M:%SZ}. How it ended nobody knows; it is looked for on."
+    return stand(record, now, Reason.LOST, message, missing=since, lost=True)
+
+
+def _ours(record: Record, seen: Seen) -> tuple[Task, ...]:
+    rows = seen.tasks.get(record.job_id or "", ())
+    slurm = record.status.slurm
+    submitted_at = slurm.submit_time if slurm else None
+    most = slurm.array.total if slurm and slurm.array else 1
+    mine = ours(rows, token=record.job_token, user=record.user, submitted=submitted_at, marked=record.marked, most=most)
+    if _is_array(record):  # for a moment slurmdbd knows an array as a job without tasks
+        return tuple(task for task in mine if (task.index or "").isdigit())
+    return mine
+
+
+def _is_array(record: Record) -> bool:
+    return bool(record.status.slurm and record.status.slurm.array)
+
+
+def _expected(record: Record) -> int:
+    slurm = record.status.slurm
+    return slurm.array.total if slurm and slurm.array else max(1, len(record.tasks))
+
+
+def _tracked(record: Record, now: datetime) -> Decision:
+    """Show what Slurm says, if it says anything new: times alone are no reason to write."""
+    before = record.status.slurm or SlurmStatus()
+    after = slurm_status(before, record.tasks)
+    summary = summarise(record.tasks)
+    reason, message = summary.reason, summary.message
+    if record.wishes.end and record.cancelled:
+        reason, message = record.standing.reason, record.standing.message
+    visible = ("state", "reason", "nodes", "restarts", "array")
+    same = all(getattr(before, name) == getattr(after, name) for name in visible)
+    just_submitted = summary.state.kind is Kind.WAITING and after.reason is None
+    same = same and before.partition in {None, after.partition} and not _estimate_is_news(record, before, after, now)
+    # while a control step does not get through, why it does not is what the person has to know
+    if same and (reason is record.standing.reason or just_submitted or record.tries):
+        return Decision(record)
+    estimated = now if before.estimated_start_time != after.estimated_start_time else record.estimated
+    return stand(record, now, reason, message, estimated=estimated, status=record.status.model_copy(update={"slurm": after}))
+
+
+def _estimate_is_news(record: Record, before: SlurmStatus, after: SlurmStatus, now: datetime) -> bool:
+    """Whether Slurm thinks that it starts at quite another time than is shown, and that has not just been said."""
+    old, new = before.estimated_start_time, after.estimated_start_time
+    if old == new or (record.estimated is not None and now - record.estimated < ESTIMATE_STAYS):
+        return False
+    return old is None or new is None or abs(new - old) > max(timedelta(minutes=1), abs(old - now) / 10)
+
+
+def _ended(record: Record, now: datetime) -> Decision:
+    summary = summarise(record.tasks)
+    status = record.status.model_copy(
+        update={
+            "phase": summary.state.phase,
+            "slurm": slurm_status(record.status.slurm or SlurmStatus(), record.tasks),
+            "usage": usage(record.tasks),
+        }
+    )
+    return stand(
+        record,
+        now,
+        summary.reason,
+        summary.message,
+        stage=Stage.ENDED,
+        status=status,
+        held=False,
+        lost=False,
+        unread=False,
+        tries=0,
+        not_before=None,
+    )

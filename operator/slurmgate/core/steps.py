@@ -1,0 +1,70 @@
+"""What has to be done for a submission now, and when that may change although nothing happens."""
+
+from datetime import datetime, timedelta
+
+from slurmgate.core.record import Record, Stage, Step
+from slurmgate.core.tasks import waiting
+from slurmgate.resources.cluster import Limits
+
+CANCEL_AGAIN_AFTER = timedelta(seconds=30)
+DELETION_DEADLINE = timedelta(seconds=Limits().deletion_deadline_seconds)
+"""How long a deleted submission may stay because its job cannot be cancelled, unless its cluster says otherwise."""
+
+
+def next_step(record: Record, now: datetime, deadline: timedelta = DELETION_DEADLINE) -> Step | None:
+    """What has to be done for this record now; None if only time, Slurm or the person can move it.
+
+    `deadline`: for how long after the deletion it is tried to cancel the job.
+    """
+    overdue = record.wishes.deleted is not None and now - record.wishes.deleted >= deadline
+    if overdue and record.stage in {Stage.UNKNOWN, Stage.KNOWN}:
+        return Step.LET_GO
+    return None if record.not_before and now < record.not_before else _next_in_turn(record, now)
+
+
+def _next_in_turn(record: Record, now: datetime) -> Step | None:
+    match record.stage:
+        case Stage.PREPARING:
+            return Step.ADMIT
+        case Stage.ACCEPTED:
+            return Step.SUBMIT
+        case Stage.UNKNOWN:
+            return Step.FIND
+        case Stage.KNOWN:
+            return _next_for_known(record, now)
+        case Stage.ENDED if record.finalized:
+            return Step.TIDY if record.tidy and record.job_id else Step.LET_GO
+        case Stage.ENDED | Stage.RELEASED:
+            return None
+
+
+def _next_for_known(record: Record, now: datetime) -> Step | None:
+    wishes = record.wishes
+    if wishes.deleted and wishes.orphan and not wishes.cancel:
+        return Step.LET_GO if record.disowned else Step.DISOWN
+    if wishes.end:
+        return _next_for_unwanted(record, now)
+    if wishes.suspend and not record.held and any(map(waiting, record.tasks)):
+        return Step.HOLD
+    if record.held and not wishes.suspend:
+        return Step.RELEASE
+    return None
+
+
+def _next_for_unwanted(record: Record, now: datetime) -> Step | None:
+    asked = record.cancelled
+    if asked is None or (not record.lost and now - asked >= CANCEL_AGAIN_AFTER):
+        return Step.CANCEL
+    return Step.LET_GO if record.lost and record.wishes.deleted else None
+
+
+def wake_at(record: Record, now: datetime, deadline: timedelta = DELETION_DEADLINE) -> datetime | None:
+    """When `next_step` may say something else although nothing has happened."""
+    times = []
+    if record.not_before:
+        times.append(record.not_before)
+    if record.stage is Stage.KNOWN and record.wishes.end and record.cancelled and not record.lost:
+        times.append(record.cancelled + CANCEL_AGAIN_AFTER)
+    if record.stage in {Stage.KNOWN, Stage.UNKNOWN} and record.wishes.deleted:
+        times.append(record.wishes.deleted + deadline)
+    return min((time for time in times if time > now), default=None)
