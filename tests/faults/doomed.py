@@ -38,7 +38,7 @@ from slurmgate.kube.lease import Leadership
 from slurmgate.kube.writer import StatusWriter
 from slurmgate.resources.base import FINALIZER
 from slurmgate.resources.submission import JobSubmission
-from slurmgate.slurm import cli, remote
+from slurmgate.slurm import lookup, remote
 from slurmgate.ssh import runner
 from slurmgate.ssh.exchange import Exchange
 from slurmgate.ssh.runner import Runner
@@ -248,8 +248,8 @@ def _hurry() -> None:
         return await run(self, user, argv, deadline=min(deadline, HASTY_SECONDS), **how)
 
     Runner.run = hurrying  # type: ignore[method-assign]
-    cli.SETTLE_SECONDS = 3  # type: ignore[misc]
-    cli.LOOK_AGAIN_SECONDS = 1  # type: ignore[misc]
+    lookup.SETTLE_SECONDS = 3  # type: ignore[misc]
+    lookup.LOOK_AGAIN_SECONDS = 1  # type: ignore[misc]
 
 
 def _unfence() -> None:

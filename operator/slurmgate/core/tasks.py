@@ -7,6 +7,7 @@ has ended records in sacct while it waits to run again.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from slurmgate.core.arrays import MOST_TASKS, expanded, indexes, ranges
 from slurmgate.core.outcomes import Task
@@ -14,6 +15,9 @@ from slurmgate.core.pending import why
 from slurmgate.core.reasons import Reason
 from slurmgate.core.states import Kind, State, state
 from slurmgate.resources.submission import ArrayStatus, Phase, SlurmStatus, Usage
+
+MOST_INDEXES: Final = 32 * 1024
+"""Characters of a list of indexes. Of a large array whose tasks end by turns well and badly it would not fit into etcd."""
 
 _LIVELIEST_FIRST = (Kind.RUNNING, Kind.ENDING, Kind.WAITING, Kind.ENDED)
 
@@ -197,7 +201,8 @@ def _array_status(before: ArrayStatus, tasks: tuple[Task, ...]) -> ArrayStatus:
 
 
 def _indexes(tasks: list[Task]) -> str | None:
-    return ranges(int(task.index) for task in tasks if task.index and task.index.isdigit()) or None
+    expression = ranges(int(task.index) for task in tasks if task.index and task.index.isdigit())
+    return expression if 0 < len(expression) <= MOST_INDEXES else None
 
 
 def usage(tasks: tuple[Task, ...]) -> Usage | None:

@@ -6,7 +6,6 @@ came of it back to `core.lifecycle`, store the record it answers with, and hand 
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,23 +22,20 @@ from slurmgate.core.outcomes import (
     Refused,
     Staged,
     Submitted,
-    Unavailable,
     Uncertain,
 )
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record, Stage, Step
-from slurmgate.core.strays import Origin
 from slurmgate.engine.admission import Admitted, admit
+from slurmgate.engine.adopting import Adopted, Adoption
 from slurmgate.engine.cancelling import Canceller
-from slurmgate.engine.ports import Outbox, ReferenceProblem, References, Undelivered
+from slurmgate.engine.ports import Outbox, References, Undelivered
 from slurmgate.engine.site import Site
 from slurmgate.engine.sweeping import Sweeper
 from slurmgate.engine.tracking import Tracker
 from slurmgate.engine.workqueue import WorkQueue
-from slurmgate.resources.base import ADOPT_ANNOTATION
 from slurmgate.resources.submission import JobSubmission, JobSubmissionSpec, JobSubmissionStatus
-from slurmgate.slurm.gateway import Package, Workplace
-from slurmgate.slurm.package import TOKEN
+from slurmgate.slurm.gateway import Package
 from slurmgate.telemetry.logs import bind
 from slurmgate.telemetry.metrics import Metrics
 
@@ -75,13 +71,12 @@ class ClusterWorker:
         self._specs: dict[str, JobSubmissionSpec] = {}
         self._queue = WorkQueue(self._owner_of, at_once=STEPPERS_PER_OWNER)
         self._tracker = Tracker(self._known, self._change, clock=clock)
-        self._claimed = claimed
         self._canceller = Canceller(self._change, clock=clock)
         self._sweeper = Sweeper(references, claimed=claimed, metrics=metrics)
         self._site: Site | None = None
         self._opening = False
-        self._adopted: Counter[str] = Counter()
-        """Tokens of jobs that were taken over from other submissions."""
+        self._adoption = Adoption(references, claimed)
+        self._adopted = Adopted()
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -138,7 +133,7 @@ class ClusterWorker:
         self._outbox.forget(token)
         gone = self._records.pop(token, None)
         self._count(gone, None)
-        self._count_adopted(gone, None)
+        self._adopted.count(gone, None)
         self._specs.pop(token, None)
 
     async def run(self) -> None:
@@ -239,23 +234,13 @@ class ClusterWorker:
         spec = self._specs.get(record.token)
         if self._site is None or spec is None:
             return self._no_cluster
-        if refusal := self._not_adoptable(record.adopts):
+        if record.adopts and (refusal := self._adoption.refusal(record.adopts)):
             return refusal
         return await admit(record, spec, self._site, self._references)
 
     @property
     def _no_cluster(self) -> NotNow:
         return NotNow(Reason.CLUSTER_NOT_FOUND, f"spec.clusterRef.name: there is no SlurmCluster {self.name!r}.")
-
-    def _not_adoptable(self, token: str | None) -> Refused | None:
-        if token and not TOKEN.fullmatch(token):
-            return self._not_ours_to_adopt(f"{token!r} is no uid")
-        if token and self._claimed(token):
-            return self._not_ours_to_adopt(f"{token} is still there; its job cannot be taken from it")
-        return None
-
-    def _not_ours_to_adopt(self, why: str) -> Refused:
-        return Refused(Reason.INVALID_SPEC, f"metadata.annotations[{ADOPT_ANNOTATION}]: {why}")
 
     async def _send(self, record: Record, package: Package) -> None:
         """Stage it, then run sbatch, unless somebody has stopped it by then."""
@@ -284,33 +269,10 @@ class ClusterWorker:
         if site is None:
             outcome = Uncertain(f"There is no SlurmCluster {self.name!r} to look the job up on.")
         else:
-            outcome = await self._look_up(site, record)
+            outcome = await site.gateway.find(record.user, record.job_token, record.status.working_directory or "")
+            if record.adopts and isinstance(outcome, Submitted):
+                outcome = await self._adoption.take_over(site, record, record.adopts, outcome)
         self._change(record.token, record.stage, lambda current: lifecycle.found(current, outcome, self._clock()))
-
-    async def _look_up(self, site: Site, record: Record) -> FindOutcome:
-        outcome = await site.gateway.find(record.user, record.job_token, record.status.working_directory or "")
-        if record.adopts and isinstance(outcome, Submitted):
-            try:
-                return await self._take_over(site, record, record.adopts, outcome)
-            except ReferenceProblem as problem:
-                return Uncertain(str(problem))
-        return outcome
-
-    async def _take_over(self, site: Site, record: Record, token: str, job: Submitted) -> FindOutcome:
-        """Make a job that another submission has left this one's, if it has left it."""
-        mine = Origin(await self._references.installation(), record.namespace, record.name, record.token)
-        origins = await site.gateway.origins(record.user, [Workplace(job.job_id, token, job.directory)])
-        if isinstance(origins, Unavailable):
-            return Uncertain(origins.message)
-        before = origins.get(job.job_id, mine)
-        if before.installation != mine.installation:
-            return self._not_ours_to_adopt(f"the job with {token} belongs to another Kubernetes cluster")
-        if before != mine and await self._references.submission_uid(before.namespace, before.name) == before.uid:
-            return self._not_ours_to_adopt(f"{before.namespace}/{before.name} ({before.uid}) is still there")
-        written = await site.gateway.belong(record.user, token, job.directory, mine)
-        if self._claimed(token):  # while all this was asked
-            return self._not_ours_to_adopt(f"another submission has taken over the job with {token}")
-        return job if written is None else Uncertain(written.message)
 
     async def _control(self, record: Record, step: Step) -> None:
         outcome = await self._ask(record, step)
@@ -369,7 +331,7 @@ class ClusterWorker:
         record, before = decision.record, self._records.get(decision.record.token)
         self._records[record.token] = record
         self._count(before, record)
-        self._count_adopted(before, record)
+        self._adopted.count(before, record)
         if before:
             shown = before.status
         if phase(record).ended and not (shown and shown.phase and shown.phase.ended):
@@ -383,13 +345,6 @@ class ClusterWorker:
             self._specs.pop(record.token, None)
         if not record.over:
             self._queue.add(record.token)
-
-    def _count_adopted(self, before: Record | None, after: Record | None) -> None:
-        was, now = (record.adopts if record and record.job_id else None for record in (before, after))
-        if was != now:
-            self._adopted.update([now] if now else [])
-            self._adopted.subtract([was] if was else [])
-            self._adopted = +self._adopted
 
     def _count(self, before: Record | None, after: Record | None) -> None:
         """Keep the number of submissions in each phase in step with a record that came, changed or went."""

@@ -323,8 +323,12 @@ class ArrayStatus(Model):
     running: int = Field(0, description="Tasks that run.")
     succeeded: int = Field(0, description="Tasks that completed.")
     failed: int = Field(0, description="Tasks that ended in any other way.")
-    succeeded_indexes: str | None = Field(None, description="Indexes that completed, for example `0-6,9`.")
-    failed_indexes: str | None = Field(None, description="Indexes that ended in any other way.")
+    succeeded_indexes: str | None = Field(
+        None, description="Indexes that completed, for example `0-6,9`. Not shown if longer than 32 KiB."
+    )
+    failed_indexes: str | None = Field(
+        None, description="Indexes that ended in any other way. Not shown if longer than 32 KiB."
+    )
 
 
 class SlurmStatus(Model):

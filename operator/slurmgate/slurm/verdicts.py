@@ -5,6 +5,7 @@ certainly were not done. Sources: src/common/slurm_errno.c of 22.05 to 26.05, an
 """
 
 import re
+from typing import Final
 
 from slurmgate.core.outcomes import NotNow, Refused
 from slurmgate.core.reasons import Reason
@@ -57,7 +58,11 @@ def refusal(words: str, *, reason: Reason) -> Refused | NotNow:
     return Refused(reason, text) if waiting is None else NotNow(waiting, text)
 
 
+CUT: Final = "... "
+"""Where the beginning of somebody's words is missing."""
+
+
 def shortened(words: str) -> str:
     """Words for a status message: without what Slurm puts before each line, the end if it is too long."""
     text = "\n".join(re.sub(r"^sbatch: (error: )?", "", line) for line in words.strip().splitlines())
-    return text if len(text) <= MOST_WORDS else "... " + text[-MOST_WORDS:]
+    return text if len(text) <= MOST_WORDS else CUT + text[-MOST_WORDS:]

@@ -10,8 +10,9 @@ from slurmgate.ssh.connection import Connection
 from slurmgate.ssh.credentials import KeySource
 from slurmgate.ssh.endpoint import Endpoint
 from slurmgate.ssh.exchange import Exchange
+from slurmgate.ssh.lane import Observer
 from slurmgate.ssh.outcome import Cause, DidNotRun, Outcome, Unknown
-from slurmgate.ssh.pool import Observer, Pool
+from slurmgate.ssh.pool import Pool
 
 OUTPUT_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of stdout and stderr together. 100,000 jobs in squeue's text format are 3 MB."""

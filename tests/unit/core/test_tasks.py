@@ -245,6 +245,12 @@ def test_the_counts_of_an_array_add_up() -> None:
     )
 
 
+def test_of_a_large_array_with_ends_of_every_kind_only_the_counts_are_shown() -> None:
+    tasks = [record_of("FAILED" if index % 2 else "COMPLETED", str(index)) for index in range(20_000)]
+    array = slurm_status(SlurmStatus(array=ArrayStatus(total=20_000)), tuple(tasks)).array
+    assert array == ArrayStatus(total=20_000, succeeded=10_000, failed=10_000)
+
+
 def test_more_tasks_than_expected_do_not_make_a_negative_count() -> None:
     status = slurm_status(SlurmStatus(array=ArrayStatus(total=1)), (row("RUNNING", "1"), row("RUNNING", "2")))
     assert status.array

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from slurmgate.slurm import cli
+from slurmgate.slurm import lookup
 from tests.unit.slurm.support import LoginNode
 
 
 @pytest.fixture(autouse=True)
 def _quick_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "LOOK_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(lookup, "LOOK_AGAIN_SECONDS", 0)
 
 
 @pytest.fixture

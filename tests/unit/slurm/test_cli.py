@@ -156,6 +156,16 @@ async def test_many_jobs_are_cancelled_at_once(login: LoginNode) -> None:
     assert login.argv("scancel") == ["7", "8"]
 
 
+NOT_YOURS = "scancel: error: Kill job error on job id {}: Access/permission denied"
+
+
+@pytest.mark.parametrize(("denied", "failed"), [(2, 2), (200, 300)], ids=["few", "more than its words have room for"])
+async def test_none_counts_as_cancelled_that_was_not(login: LoginNode, denied: int, failed: int) -> None:
+    jobs = [str(1000 + number) for number in range(300)]
+    login.says("scancel", stderr="\n".join(NOT_YOURS.format(job) for job in jobs[:denied]), status=1)
+    assert list(await login.gateway.cancel("kirby", jobs)) == jobs[:failed]
+
+
 # What SSH says -------------------------------------------------------------------------------------------------------
 
 

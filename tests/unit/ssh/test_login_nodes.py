@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import asyncssh
 import pytest
 
-from slurmgate.ssh import pool
+from slurmgate.ssh import lane, pool
 from slurmgate.ssh.breaker import SEVERAL, Pace
 from slurmgate.ssh.credentials import PrivateKey
 from slurmgate.ssh.endpoint import Host
@@ -23,7 +23,7 @@ DONE = Ran(0, b"x", b"")
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "LOGIN_NODE", Pace(first=PAUSE, longest=PAUSE, factor=1))
     for pace in ("REFUSED", "STUCK"):
-        monkeypatch.setattr(pool, pace, Pace(first=4 * PAUSE, longest=4 * PAUSE, factor=1))
+        monkeypatch.setattr(lane, pace, Pace(first=4 * PAUSE, longest=4 * PAUSE, factor=1))
 
 
 @dataclass
@@ -174,7 +174,7 @@ async def test_where_the_log_ins_of_several_hang_it_is_the_node(nodes: Nodes, mo
     nodes.servers[0].login_seconds = 5
     for number in range(SEVERAL):
         assert await nodes.run(f"u{number}") == DONE
-    assert "log-ins do not come to their end" in nodes.runner.troubles[0]
+    assert "log-ins of several users do not come to their end" in nodes.runner.troubles[0]
     before = nodes.visits
     assert await nodes.run("ada") == DONE
     assert nodes.visits == (before[0], before[1] + 1)

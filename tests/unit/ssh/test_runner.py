@@ -13,8 +13,8 @@ import pytest
 
 from slurmgate.ssh.credentials import KeyUnavailable
 from slurmgate.ssh.endpoint import Host
+from slurmgate.ssh.lane import Lane
 from slurmgate.ssh.outcome import Cause, DidNotRun, Outcome, Ran, Unknown
-from slurmgate.ssh.pool import Lane
 from slurmgate.ssh.runner import Runner
 from tests.unit.ssh.conftest import Make
 from tests.unit.ssh.support import AUTHORITY, HOST_KEY, Counts, Keys, Process, Server, echo
