@@ -38,7 +38,7 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Sighting:
     """A Lease as it was last seen."""
 
     lease: Lease
@@ -46,12 +46,12 @@ class Seen:
     """When it was first seen to say this, by our own monotonic clock."""
 
 
-def see(before: Seen | None, lease: Lease, clock: float) -> Seen:
+def see(before: Sighting | None, lease: Lease, clock: float) -> Sighting:
     """The Lease says this now. Only a word that is new is a sign of life."""
-    return before if before and before.lease == lease else Seen(lease, clock)
+    return before if before and before.lease == lease else Sighting(lease, clock)
 
 
-def claim(me: str, terms: Terms, seen: Seen | None, *, clock: float, now: datetime) -> Lease | None:
+def claim(me: str, terms: Terms, seen: Sighting | None, *, clock: float, now: datetime) -> Lease | None:
     """What I should write to hold the Lease; None: somebody else holds it. `seen` None: there is no Lease.
 
     `clock` is our own monotonic clock, `now` what people are told.

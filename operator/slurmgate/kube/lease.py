@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from slurmgate.core.lease import Lease, Seen, Terms, claim, held_until, release, see
+from slurmgate.core.lease import Lease, Sighting, Terms, claim, held_until, release, see
 from slurmgate.kube.addresses import Address
 from slurmgate.kube.deadman import Deadman, end
 from slurmgate.kube.errors import ApiError, ConflictError, NotFoundError
@@ -37,7 +37,7 @@ class Leadership:
         self._me = identity
         self._terms = terms
         self._deadman = Deadman(self._unrenewed)
-        self._seen: Seen | None = None
+        self._seen: Sighting | None = None
         self._version: str | None = None
         """The resourceVersion of what was seen; None: there is no Lease."""
         self._trouble = "this process was stopped or had no time"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slurmgate.core.lease import RELEASED_SECONDS, Lease, Seen, Terms, claim, held_until, release, see
+from slurmgate.core.lease import RELEASED_SECONDS, Lease, Sighting, Terms, claim, held_until, release, see
 
 TERMS = Terms(duration=15, renew_deadline=10, retry_period=2)
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -21,40 +21,43 @@ TAKEN = Lease("me", 15, NOW, NOW, transitions=4)
     ("seen", "clock", "wanted"),
     [
         pytest.param(None, 0, Lease("me", 15, NOW, NOW), id="there is none: it is made"),
-        pytest.param(Seen(OTHERS, 100), 114.9, None, id="somebody has it and was heard of"),
-        pytest.param(Seen(OTHERS, 100), 115, TAKEN, id="somebody has it and was not heard of for its duration"),
-        pytest.param(Seen(replace(OTHERS, duration=60), 100), 159, None, id="the duration is the one that the holder wrote"),
-        pytest.param(Seen(replace(OTHERS, holder=""), 100), 100, TAKEN, id="it was released"),
-        pytest.param(Seen(Lease(), 100), 100, replace(TAKEN, transitions=1), id="it says nothing"),
-        pytest.param(Seen(Lease("other"), 100), 100, replace(TAKEN, transitions=1), id="it says nothing of a duration"),
-        pytest.param(Seen(MINE, 100), 101, replace(MINE, renewed=NOW), id="it is mine: renewed"),
-        pytest.param(Seen(MINE, 100), 999, replace(MINE, renewed=NOW), id="it is mine and ran out, and nobody took it"),
+        pytest.param(Sighting(OTHERS, 100), 114.9, None, id="somebody has it and was heard of"),
+        pytest.param(Sighting(OTHERS, 100), 115, TAKEN, id="somebody has it and was not heard of for its duration"),
+        pytest.param(Sighting(replace(OTHERS, duration=60), 100), 159, None, id="the duration is what the holder wrote"),
+        pytest.param(Sighting(replace(OTHERS, holder=""), 100), 100, TAKEN, id="it was released"),
+        pytest.param(Sighting(Lease(), 100), 100, replace(TAKEN, transitions=1), id="it says nothing"),
+        pytest.param(Sighting(Lease("other"), 100), 100, replace(TAKEN, transitions=1), id="it says nothing of a duration"),
+        pytest.param(Sighting(MINE, 100), 101, replace(MINE, renewed=NOW), id="it is mine: renewed"),
+        pytest.param(Sighting(MINE, 100), 999, replace(MINE, renewed=NOW), id="it is mine and ran out, and nobody took it"),
         pytest.param(
-            Seen(replace(MINE, duration=60), 100), 101, replace(MINE, renewed=NOW), id="it is mine, by terms that changed since"
+            Sighting(replace(MINE, duration=60), 100),
+            101,
+            replace(MINE, renewed=NOW),
+            id="it is mine, by other terms",
         ),
     ],
 )
-def test_what_is_claimed(seen: Seen | None, clock: float, wanted: Lease | None) -> None:
+def test_what_is_claimed(seen: Sighting | None, clock: float, wanted: Lease | None) -> None:
     assert claim("me", TERMS, seen, clock=clock, now=NOW) == wanted
 
 
 def test_a_word_that_is_not_new_is_no_sign_of_life() -> None:
     first = see(None, OTHERS, 100)
-    assert first == see(first, OTHERS, 110) == Seen(OTHERS, 100)
+    assert first == see(first, OTHERS, 110) == Sighting(OTHERS, 100)
     assert see(first, replace(OTHERS, renewed=NOW), 110).since == 110
 
 
 def test_times_of_other_machines_mean_nothing() -> None:
     ahead = replace(OTHERS, renewed=datetime(2099, 1, 1, tzinfo=UTC))
-    assert claim("me", TERMS, Seen(ahead, 100), clock=115, now=NOW) is not None
+    assert claim("me", TERMS, Sighting(ahead, 100), clock=115, now=NOW) is not None
     behind = replace(OTHERS, renewed=datetime(1999, 1, 1, tzinfo=UTC))
-    assert claim("me", TERMS, Seen(behind, 100), clock=101, now=NOW) is None
+    assert claim("me", TERMS, Sighting(behind, 100), clock=101, now=NOW) is None
 
 
 def test_what_is_released_is_free_at_once() -> None:
     freed = release(MINE, NOW)
     assert freed == Lease("", RELEASED_SECONDS, NOW, NOW, transitions=3)
-    assert claim("other", TERMS, see(Seen(MINE, 100), freed, 101), clock=101, now=NOW) == replace(TAKEN, holder="other")
+    assert claim("other", TERMS, see(Sighting(MINE, 100), freed, 101), clock=101, now=NOW) == replace(TAKEN, holder="other")
 
 
 # Two who want to lead -------------------------------------------------------------------------------------------------
@@ -82,7 +85,7 @@ class Candidate:
     rate: float
     """How fast its clock goes."""
     offset: float
-    seen: Seen | None = None
+    seen: Sighting | None = None
     version: int = 0
     until: float = float("-inf")
     looked: tuple[Lease | None, int] | None = None
