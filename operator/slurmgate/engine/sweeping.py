@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from slurmgate.core.askers import Question
 from slurmgate.core.health import LOGIN_REASONS
-from slurmgate.core.outcomes import Observation, Seen, Task, Unavailable
+from slurmgate.core.outcomes import Seen, Task, Unavailable
 from slurmgate.core.strays import Stray, described, suspects
+from slurmgate.engine.asking import look
 from slurmgate.engine.ports import ReferenceProblem, References
 from slurmgate.engine.site import Site
 from slurmgate.resources.cluster import StrayJobs
@@ -46,7 +47,7 @@ class Sweeper:
 
     async def _sweep(self, site: Site) -> None:
         for question in self._next(site):
-            answer = await self._look(site, question)
+            _, answer = await look(site, question)
             if isinstance(answer, Seen):
                 await self._sweep_up(site, question.users, suspects(answer, self._claimed))
             elif answer.reason in LOGIN_REASONS:
@@ -62,13 +63,6 @@ class Sweeper:
         first = self._turn if self._turn < len(questions) else 0
         self._turn = first + MOST_QUESTIONS
         return questions[first : self._turn]
-
-    async def _look(self, site: Site, question: Question) -> Observation:
-        for asker in question.askers[:-1]:
-            answer = await site.gateway.observe(asker, question.users)
-            if isinstance(answer, Seen):
-                return answer
-        return await site.gateway.observe(question.askers[-1], question.users)
 
     async def _sweep_up(self, site: Site, users: Collection[str], suspicious: Iterable[Task]) -> None:
         tokens: dict[str, dict[str, str | None]] = {user: {} for user in users}

@@ -10,9 +10,9 @@ from typing import Any
 from slurmgate.core import following
 from slurmgate.core.askers import Question
 from slurmgate.core.decision import Decision
-from slurmgate.core.health import LOGIN_REASONS
-from slurmgate.core.outcomes import Unavailable
+from slurmgate.core.outcomes import Seen
 from slurmgate.core.record import Record, Stage
+from slurmgate.engine.asking import look
 from slurmgate.engine.ports import Change
 from slurmgate.engine.site import Site
 from slurmgate.slurm.gateway import Workplace
@@ -59,16 +59,10 @@ class Tracker:
 
     async def _ask(self, site: Site, question: Question) -> None:
         asked = [record for record in self._known() if record.user in question.users]  # what comes meanwhile is in no answer
-        for asker in question.askers:
-            answer = await site.gateway.observe(asker, question.users)
-            site.note(asker, answer)
-            if isinstance(answer, Unavailable):
-                if answer.reason in LOGIN_REASONS:
-                    continue  # only who cannot log in at all is replaced by somebody else
-                return  # says nothing about any job
+        asker, answer = await look(site, question)
+        if isinstance(answer, Seen):
             await self._tell(asked, partial(following.queue_seen, seen=answer))
             await self._account(site, asker, {record.token for record in asked})
-            return
 
     async def _account(self, site: Site, asker: str, tokens: set[str]) -> None:
         unread = [record for record in self._known() if record.token in tokens and record.unread]
