@@ -1,7 +1,11 @@
-"""One user's logins hang, and he has many submissions; another user does not notice."""
+"""One user's logins hang, or all that he submits fails, and he has many submissions; another user does not notice."""
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import pytest
 
 from tests.faults.counting import await_all, case, ended, reason, statuses, submit, wrongs
 from tests.world import World
@@ -9,6 +13,9 @@ from tests.world import World
 CLUSTER = "valhalla"
 MANY = 40
 """More than the places at which submissions of one cluster are worked on."""
+FAILING = int(os.environ.get("FAILING", "200"))
+MOST_GROWTH = 64 * 2**20
+"""Of the operator's memory, however many submissions have failed."""
 HANGS = "touch /tmp/reached.$$; while [ -e /tmp/hangs ]; do sleep 0.1; done\n"
 
 
@@ -36,3 +43,28 @@ def test_forty_submissions_of_a_user_whose_start_file_hangs(world: World) -> Non
         assert "LoginShellFailed" not in map(reason, statuses(world, many).values())
     await_all(world, many, ended)
     assert wrongs(world, [*neighbours, *many]) == {}
+
+
+def metric(world: World, name: str) -> float:
+    """What the operator's metrics say now."""
+    found = re.search(rf"^{re.escape(name)} (\S+)$", world.operator.get("/metrics"), re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+@pytest.mark.slow
+def test_a_user_whose_submissions_fail_without_end(world: World) -> None:
+    def rejected() -> float:
+        return metric(world, f'slurmgate_submissions_ended_total{{cluster="{CLUSTER}",phase="Rejected"}}')
+
+    before, memory = rejected(), metric(world, "process_resident_memory_bytes")
+    for number in range(FAILING):
+        world.submit(name=f"failing-{number}", user="mario", partition="no-such-partition")
+    neighbours = [case("beside failures", "kirby", CLUSTER) for _ in range(3)]
+    submit(world, neighbours)
+    await_all(world, neighbours, ended)
+    assert rejected() - before < FAILING, "all had failed by then: this has shown nothing"
+    world.eventually(lambda: rejected() - before, lambda number: number == FAILING, seconds=60 + FAILING)
+    assert wrongs(world, neighbours) == {}
+    growth = metric(world, "process_resident_memory_bytes") - memory
+    assert growth < MOST_GROWTH, f"{growth / 2**20:.0f} MiB"
+    world.remove_submissions()
