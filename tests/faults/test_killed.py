@@ -8,7 +8,6 @@ from itertools import zip_longest
 
 import pytest
 
-from bed import valhalla
 from tests.faults.counting import Case, await_all, case, ended, known, submit, unknown, wrongs
 from tests.faults.doomed import Fate
 from tests.faults.gates import Gates
@@ -65,8 +64,7 @@ def gates(world: World) -> Gates:
 @pytest.fixture(scope="module")
 def nursery(world: World, gates: Gates) -> Iterator[Nursery]:
     """The world's own operator rests, so that others can be born and die."""
-    commands = {**valhalla.cluster_spec(world.bed)["commands"], "sbatch": gates.sbatch}
-    with resting(world), world.cluster(CLUSTER, commands=commands):
+    with resting(world), world.cluster(CLUSTER, commands=gates.commands(world.bed)):
         yield Nursery(world.installation)
 
 
