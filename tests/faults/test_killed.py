@@ -57,11 +57,6 @@ LOOKING_UP = (
 
 
 @pytest.fixture(scope="module")
-def gates(world: World) -> Gates:
-    return Gates.make(world.bed)
-
-
-@pytest.fixture(scope="module")
 def nursery(world: World, gates: Gates) -> Iterator[Nursery]:
     """The world's own operator rests, so that others can be born and die."""
     with resting(world), world.cluster(CLUSTER, commands=gates.commands(world.bed)):

@@ -15,7 +15,7 @@ from tests.api import Json
 from tests.faults.apiserver import frozen
 from tests.faults.counting import Case, await_all, case, ended, known, once, statuses, submit, wrongs
 from tests.faults.doomed import Fate
-from tests.faults.nursery import Life, Nursery, resting
+from tests.faults.nursery import Life, Nursery
 from tests.world import World
 
 USERS = ("kirby", "mario")
@@ -24,12 +24,7 @@ SHORT = {"DURATION": "6", "RENEW_DEADLINE": "4", "RETRY_PERIOD": "0.5"}
 LONG = {"DURATION": "600", "RENEW_DEADLINE": "400", "RETRY_PERIOD": "0.5"}
 """Longer than any test waits."""
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _at_rest(world: World) -> Iterator[None]:
-    """The world's own operator rests."""
-    with resting(world):
-        yield
+pytestmark = pytest.mark.usefixtures("_at_rest")
 
 
 @pytest.fixture

@@ -20,23 +20,11 @@ from tests.faults.counting import (
     submit,
     unknown,
 )
-from tests.faults.doomed import Fate
 from tests.faults.gates import Gates
-from tests.faults.nursery import Nursery, resting
 from tests.faults.proxied import proxied
 from tests.world import Submission, World
 
-
-@pytest.fixture(scope="module")
-def gates(world: World) -> Gates:
-    return Gates.make(world.bed)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _hasty(world: World, gates: Gates) -> Iterator[None]:
-    """An operator that does not wait long takes the place of the world's own."""
-    with resting(world), Nursery(world.installation).life(Fate(hasty=True, gates=gates.folder)):
-        yield
+pytestmark = pytest.mark.usefixtures("_hasty")
 
 
 def gated(world: World, *, seconds: int = 5) -> Json:
