@@ -15,6 +15,7 @@ from tests.api import Json
 from tests.faults.apiserver import frozen
 from tests.faults.counting import Case, await_all, case, ended, known, once, statuses, submit, wrongs
 from tests.faults.doomed import Fate
+from tests.faults.mutants import unfenced, unmarked
 from tests.faults.nursery import Life, Nursery
 from tests.world import World
 
@@ -175,7 +176,7 @@ def test_it_is_paused_when_it_is_about_to_submit(world: World, stack: ExitStack,
 
 @pytest.mark.slow
 def test_the_marker_stops_one_that_does_not_notice(world: World, stack: ExitStack, tmp_path: Path) -> None:
-    leader, submitted = pause_before_sbatch(world, stack, tmp_path, Fate(gates=tmp_path, unfenced=True))
+    leader, submitted = pause_before_sbatch(world, stack, tmp_path, Fate(gates=tmp_path, mistakes=[unfenced]))
 
     assert not leader.ends_within(5)
     once(world, *submitted)
@@ -183,7 +184,7 @@ def test_the_marker_stops_one_that_does_not_notice(world: World, stack: ExitStac
 
 @pytest.mark.slow
 def test_this_test_notices_one_that_nothing_stops(world: World, stack: ExitStack, tmp_path: Path) -> None:
-    leader, submitted = pause_before_sbatch(world, stack, tmp_path, Fate(gates=tmp_path, unfenced=True, unmarked=True))
+    leader, submitted = pause_before_sbatch(world, stack, tmp_path, Fate(gates=tmp_path, mistakes=[unfenced, unmarked]))
 
     assert not leader.ends_within(5)
     tokens = [status["uid"] for status in statuses(world, submitted).values()]
