@@ -116,6 +116,12 @@ class World:
             if self.api.has(path("SlurmCluster", name)):
                 self.api.delete(path("SlurmCluster", name), wait=True)
 
+    def login_nodes(self, *ports: int) -> Json:
+        """spec.ssh of a SlurmCluster whose login nodes listen at these ports, with the bed's host key."""
+        slurm = self.bed.slurm.description
+        known_hosts = "".join(slurm.known_hosts.replace(f":{slurm.port} ", f":{port} ") for port in ports)
+        return {"hosts": [{"host": slurm.host, "port": port} for port in ports], "knownHosts": {"inline": known_hosts}}
+
     def requests(self, name: str) -> list[Request]:
         """What the operator asked of the API server about the object of this name, oldest first."""
         log = self.bed.kubernetes.audit_log

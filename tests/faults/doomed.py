@@ -16,27 +16,20 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
 from typing_extensions import override
 
 from slurmgate import __main__ as program
-from slurmgate.core import desired, following
-from slurmgate.core.decision import Decision, Event
-from slurmgate.core.outcomes import Seen, Task
-from slurmgate.core.record import Record, Stage
+from slurmgate.core.record import Record
 from slurmgate.engine import cluster, outbox
 from slurmgate.engine.admission import admit
 from slurmgate.engine.cluster import ClusterWorker
 from slurmgate.engine.outbox import KubernetesOutbox
-from slurmgate.kube.deadman import Deadman
 from slurmgate.kube.finalizers import add_finalizer
-from slurmgate.kube.lease import Leadership
 from slurmgate.kube.writer import StatusWriter
-from slurmgate.resources.base import FINALIZER
 from slurmgate.resources.submission import JobSubmission
 from slurmgate.slurm import lookup, remote
 from slurmgate.ssh import runner
@@ -44,9 +37,7 @@ from slurmgate.ssh.exchange import Exchange
 from slurmgate.ssh.runner import Runner
 
 HASTY_SECONDS = 5.0
-MARKED = "answer verdict=marked"
 ANYBODY = "anybody"
-MARKING = "_words=$(mkdir"
 _SUDDEN = (" started", " half sent")
 _PROGRAMS = ("stage", "submit", "find")
 
@@ -67,16 +58,8 @@ class Fate:
     `anybody.<place>` is the death of this operator; the file goes with it."""
     hasty: bool = False
     """Does not wait for as long as a real cluster may need: for tests in which nothing is slow unless they make it so."""
-    trusting: bool = False
-    """Mutant: believes that what has no job id was never sent."""
-    unfenced: bool = False
-    """Mutant: does not notice that its time as leader is over."""
-    unmarked: bool = False
-    """Mutant: runs sbatch again whether or not the marker says that it was run."""
-    despairing: bool = False
-    """Mutant: believes that what squeue does not have has failed."""
-    careless: bool = False
-    """Mutant: puts the finalizer on only when it has a job id."""
+    mistakes: Sequence[Callable[[], None]] = ()
+    """What is wrong with it: see `mutants`."""
 
 
 def live(fate: Fate, environment: Mapping[str, str], log: Path) -> None:
@@ -90,17 +73,8 @@ def live(fate: Fate, environment: Mapping[str, str], log: Path) -> None:
     if fate.hasty:
         _hurry()
     _wrap(Doom(dict(fate.plan), set(fate.rescue), fate.gates))
-    if fate.trusting:
-        _trust()
-    if fate.unfenced:
-        _unfence()
-    if fate.unmarked:
-        original = remote.text
-        remote.text = lambda name: original(name).replace(MARKED, ":").replace(MARKING, f"{MARKING} -p")  # type: ignore[assignment]
-    if fate.despairing:
-        _despair()
-    if fate.careless:
-        _care_later()
+    for make in fate.mistakes:
+        make()
     sys.exit(program.main())
 
 
@@ -250,55 +224,3 @@ def _hurry() -> None:
     Runner.run = hurrying  # type: ignore[method-assign]
     lookup.SETTLE_SECONDS = 3  # type: ignore[misc]
     lookup.LOOK_AGAIN_SECONDS = 1  # type: ignore[misc]
-
-
-def _unfence() -> None:
-    async def holding(self: Leadership) -> None:  # noqa: ARG001 - it is a method
-        await asyncio.Event().wait()
-
-    Leadership.hold = holding  # type: ignore[method-assign]
-    Deadman.put_off = lambda *_: None  # type: ignore[method-assign]
-
-
-def _trust() -> None:
-    proven = desired._stage
-
-    def trusting(submission: JobSubmission) -> Stage:
-        stage = proven(submission)
-        return Stage.ACCEPTED if stage is Stage.UNKNOWN else stage
-
-    desired._stage = trusting
-
-
-def _despair() -> None:
-    patient = following.queue_seen
-
-    def despairing(record: Record, seen: Seen, now: datetime) -> Decision:
-        if (record.job_id or "") in seen.tasks:
-            return patient(record, seen, now)
-        ending = Task(record.job_id or "", "FAILED", exit_code=1)
-        return following._ended(replace(record, tasks=(ending,)), now)
-
-    following.queue_seen = despairing
-
-
-def _care_later() -> None:
-    publish = KubernetesOutbox.publish
-
-    async def fixing(self: KubernetesOutbox, record: Record) -> bool:
-        return await self._confirm(record)
-
-    def publishing(self: KubernetesOutbox, record: Record, events: Sequence[Event]) -> None:
-        publish(self, record, events)
-        if record.job_id and record.stage is Stage.KNOWN and not record.wishes.deleted:
-            target = outbox._target(record)
-            others = [name for name in record.finalizers if name != FINALIZER]
-            task = asyncio.get_running_loop().create_task(add_finalizer(self._api, target, FINALIZER, finalizers=others))
-            _late.add(task)
-            task.add_done_callback(_late.discard)
-
-    KubernetesOutbox.fix = fixing  # type: ignore[method-assign]
-    KubernetesOutbox.publish = publishing  # type: ignore[method-assign]
-
-
-_late: set[asyncio.Task[Any]] = set()

@@ -4,7 +4,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from bed import valhalla
 from bed.life import Bed
+from tests.api import Json
 
 _INSIDE = "/tmp/gates"
 _PROGRAM = f"""#!/bin/sh
@@ -31,8 +33,6 @@ class Gates:
     """The gates of all jobs; they are open unless closed."""
 
     folder: Path
-    sbatch: str = f"{_INSIDE}/sbatch"
-    """For spec.commands of a SlurmCluster."""
 
     @classmethod
     def make(cls, bed: Bed) -> "Gates":
@@ -46,6 +46,11 @@ class Gates:
         (folder / "sbatch").write_text(_PROGRAM)
         (folder / "sbatch").chmod(0o755)
         return cls(folder)
+
+    @staticmethod
+    def commands(bed: Bed) -> Json:
+        """spec.commands of a SlurmCluster whose sbatch has gates."""
+        return {**valhalla.cluster_spec(bed)["commands"], "sbatch": f"{_INSIDE}/sbatch"}
 
     def close(self, name: str, place: str) -> None:
         """Hold the sbatch of the job `name` there: `before` or `after`."""

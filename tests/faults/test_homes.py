@@ -1,25 +1,17 @@
 """A home is full, read-only or gone, or a start file in it spoils the login: it is waited for, and the job runs once."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
 
 from tests.faults.counting import await_all, case, once, reason, statuses, submit
-from tests.faults.doomed import Fate
-from tests.faults.nursery import Nursery, resting
 from tests.world import World
 
 HOME = "/home/mario"
 CLUSTER = "valhalla"
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _hasty(world: World) -> Iterator[None]:
-    """An operator that does not wait long takes the place of the world's own."""
-    with resting(world), Nursery(world.installation).life(Fate(hasty=True)):
-        yield
+pytestmark = pytest.mark.usefixtures("_hasty")
 
 
 @dataclass(frozen=True)

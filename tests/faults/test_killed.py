@@ -8,10 +8,10 @@ from itertools import zip_longest
 
 import pytest
 
-from bed import valhalla
 from tests.faults.counting import Case, await_all, case, ended, known, submit, unknown, wrongs
 from tests.faults.doomed import Fate
 from tests.faults.gates import Gates
+from tests.faults.mutants import trusting, unmarked
 from tests.faults.nursery import Nursery, resting
 from tests.world import World
 
@@ -58,15 +58,9 @@ LOOKING_UP = (
 
 
 @pytest.fixture(scope="module")
-def gates(world: World) -> Gates:
-    return Gates.make(world.bed)
-
-
-@pytest.fixture(scope="module")
 def nursery(world: World, gates: Gates) -> Iterator[Nursery]:
     """The world's own operator rests, so that others can be born and die."""
-    commands = {**valhalla.cluster_spec(world.bed)["commands"], "sbatch": gates.sbatch}
-    with resting(world), world.cluster(CLUSTER, commands=commands):
+    with resting(world), world.cluster(CLUSTER, commands=gates.commands(world.bed)):
         yield Nursery(world.installation)
 
 
@@ -163,7 +157,7 @@ def test_deleted_while_nobody_knew_of_its_job_the_job_is_cancelled(world: World,
 def test_an_operator_that_forgot_what_it_sent_is_stopped_by_the_marker(world: World, nursery: Nursery) -> None:
     cases = pair("forgotten")
 
-    submit_twice(world, nursery, cases, Fate(trusting=True))
+    submit_twice(world, nursery, cases, Fate(mistakes=[trusting]))
 
     assert wrongs(world, cases) == {}
 
@@ -171,7 +165,7 @@ def test_an_operator_that_forgot_what_it_sent_is_stopped_by_the_marker(world: Wo
 def test_these_tests_notice_a_second_job(world: World, nursery: Nursery) -> None:
     cases = pair("twice")
 
-    submit_twice(world, nursery, cases, Fate(trusting=True, unmarked=True))
+    submit_twice(world, nursery, cases, Fate(mistakes=[trusting, unmarked]))
 
     found = wrongs(world, cases)
     assert set(found) == {each.name for each in cases}

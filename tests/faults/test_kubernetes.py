@@ -15,7 +15,7 @@ from bed.operator import NAMESPACE, RELEASE, Installation
 from tests.api import path
 from tests.faults.apiserver import away, forget_history, frozen
 from tests.faults.counting import Case, await_all, case, known, once, submit
-from tests.faults.nursery import Life, Nursery, resting
+from tests.faults.nursery import Life, Nursery
 from tests.faults.reviewer import TIMEOUT_SECONDS, Reviewer, Trouble
 from tests.world import Submission, World
 
@@ -38,13 +38,6 @@ def leading(world: World, installation: Installation) -> Iterator[Life]:
     with Nursery(installation).life() as life:
         world.eventually(lambda: life.leads, bool)
         yield life
-
-
-@pytest.fixture(scope="module")
-def _at_rest(world: World) -> Iterator[None]:
-    """The world's own operator rests."""
-    with resting(world):
-        yield
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from tests.api import Json
 from tests.faults.apiserver import frozen
 from tests.faults.counting import Case, await_all, case, ended, known, once, statuses, submit, wrongs
 from tests.faults.doomed import Fate
-from tests.faults.nursery import Life, Nursery, resting
+from tests.faults.mutants import unfenced, unmarked
+from tests.faults.nursery import Life, Nursery
 from tests.world import World
 
 USERS = ("kirby", "mario")
@@ -24,12 +25,7 @@ SHORT = {"DURATION": "6", "RENEW_DEADLINE": "4", "RETRY_PERIOD": "0.5"}
 LONG = {"DURATION": "600", "RENEW_DEADLINE": "400", "RETRY_PERIOD": "0.5"}
 """Longer than any test waits."""
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _at_rest(world: World) -> Iterator[None]:
-    """The world's own operator rests."""
-    with resting(world):
-        yield
+pytestmark = pytest.mark.usefixtures("_at_rest")
 
 
 @pytest.fixture
@@ -180,7 +176,7 @@ def test_it_is_paused_when_it_is_about_to_submit(world: World, stack: ExitStack,
 
 @pytest.mark.slow
 def test_the_marker_stops_one_that_does_not_notice(world: World, stack: ExitStack, tmp_path: Path) -> None:
-    leader, submitted = pause_before_sbatch(world, stack, tmp_path, Fate(gates=tmp_path, unfenced=True))
+    leader, submitted = pause_before_sbatch(world, stack, tmp_path, Fate(gates=tmp_path, mistakes=[unfenced]))
 
     assert not leader.ends_within(5)
     once(world, *submitted)
@@ -188,7 +184,7 @@ def test_the_marker_stops_one_that_does_not_notice(world: World, stack: ExitStac
 
 @pytest.mark.slow
 def test_this_test_notices_one_that_nothing_stops(world: World, stack: ExitStack, tmp_path: Path) -> None:
-    leader, submitted = pause_before_sbatch(world, stack, tmp_path, Fate(gates=tmp_path, unfenced=True, unmarked=True))
+    leader, submitted = pause_before_sbatch(world, stack, tmp_path, Fate(gates=tmp_path, mistakes=[unfenced, unmarked]))
 
     assert not leader.ends_within(5)
     tokens = [status["uid"] for status in statuses(world, submitted).values()]

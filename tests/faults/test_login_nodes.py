@@ -9,21 +9,9 @@ import pytest
 
 from tests.api import Json
 from tests.faults.counting import await_all, case, once, reason, submit
-from tests.faults.proxy import Meeting, Proxy
+from tests.faults.proxied import proxied
+from tests.faults.proxy import Meeting
 from tests.world import Cluster, World
-
-
-@contextmanager
-def behind(world: World, name: str, nodes: int) -> Iterator[tuple[Cluster, list[Proxy]]]:
-    """A SlurmCluster whose login nodes are proxies before the bed's sshd."""
-    slurm = world.bed.slurm.description
-    with ExitStack() as stack:
-        proxies = [stack.enter_context(Proxy((slurm.host, slurm.port)).relaying()) for _ in range(nodes)]
-        known_hosts = "".join(slurm.known_hosts.replace(f":{slurm.port} ", f":{proxy.port} ") for proxy in proxies)
-        hosts = [{"host": slurm.host, "port": proxy.port} for proxy in proxies]
-        cluster = stack.enter_context(world.cluster(name, ssh={"hosts": hosts, "knownHosts": {"inline": known_hosts}}))
-        cluster.wait_for("Ready", "True")
-        yield cluster, proxies
 
 
 def unreachable(status: Json) -> bool:
@@ -33,10 +21,10 @@ def unreachable(status: Json) -> bool:
 
 @pytest.mark.parametrize("meeting", [Meeting.REFUSED, Meeting.RESET, pytest.param(Meeting.STALLED, marks=pytest.mark.slow)])
 def test_one_of_two_is_down(world: World, meeting: Meeting) -> None:
-    name = f"one-{meeting}"
-    with behind(world, name, 2) as (cluster, (first, second)):
+    cluster = Cluster(world, f"one-{meeting}")
+    with proxied(world, cluster.name, nodes=2) as (first, second):
         first.meet(meeting)
-        cases = [case("one down", user, name) for user in ("kirby", "mario")]
+        cases = [case("one down", user, cluster.name) for user in ("kirby", "mario")]
         submit(world, cases)
         once(world, *cases)
         reachable = world.eventually(lambda: cluster.condition("Reachable"), lambda now: str(first.port) in now["message"])
@@ -45,8 +33,9 @@ def test_one_of_two_is_down(world: World, meeting: Meeting) -> None:
 
 
 def test_both_are_down_then_one_is_back(world: World) -> None:
-    with behind(world, "both", 2) as (cluster, proxies):
-        cases = [case("both down", user, "both") for user in ("kirby", "mario")]
+    cluster = Cluster(world, "both")
+    with proxied(world, cluster.name, nodes=2) as proxies:
+        cases = [case("both down", user, cluster.name) for user in ("kirby", "mario")]
         for proxy in proxies:
             proxy.meet(Meeting.REFUSED)
         submit(world, cases)
@@ -90,7 +79,7 @@ def half_open(world: World, count: int) -> Iterator[None]:
 
 def test_sshd_has_no_room_for_more_connections(world: World) -> None:
     waiting = case("no room", "kirby", "no-room")
-    with behind(world, "no-room", 1) as (_, (proxy,)), sshd_with(world, MaxStartups=3):
+    with proxied(world, "no-room") as (proxy,), sshd_with(world, MaxStartups=3):
         with half_open(world, 3):
             proxy.cut()
             submit(world, [waiting])
@@ -100,7 +89,7 @@ def test_sshd_has_no_room_for_more_connections(world: World) -> None:
 
 def test_sshd_has_no_room_for_more_sessions(world: World) -> None:
     many = [case(f"session {number}", "kirby", "one-session") for number in range(12)]
-    with behind(world, "one-session", 1) as (_, (proxy,)), sshd_with(world, MaxSessions=1):
+    with proxied(world, "one-session") as (proxy,), sshd_with(world, MaxSessions=1):
         proxy.cut()
         submit(world, many)
         once(world, *many)
@@ -122,7 +111,7 @@ def test_who_is_locked_out_waits_is_tried_seldom_and_runs_when_he_may_log_in_aga
     def refusals() -> int:
         return world.bed.slurm.service("sshd").log.read_text().count("Connection closed by authenticating user mario")
 
-    with behind(world, "locked", 1):
+    with proxied(world, "locked"):
         many = [case(f"locked {number}", "mario", "locked") for number in range(10)]
         other = case("free", "kirby", "locked")
         before = refusals()

@@ -1,13 +1,13 @@
 """The connection breaks while a submission is under way, or Slurm or the login node does; one whole job comes of it."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from bed import valhalla
-from tests.api import Json, path
+from tests.api import Json
 from tests.faults.counting import (
     LONG_BYTES,
     Case,
@@ -20,68 +20,29 @@ from tests.faults.counting import (
     submit,
     unknown,
 )
-from tests.faults.doomed import Fate
 from tests.faults.gates import Gates
-from tests.faults.nursery import Nursery, resting
-from tests.faults.proxy import Proxy
+from tests.faults.proxied import proxied
 from tests.world import Submission, World
 
-HEADER = {"apiVersion": "slurmgate.dev/v1alpha1", "kind": "SlurmCluster"}
+pytestmark = pytest.mark.usefixtures("_hasty")
 
 
-@pytest.fixture(scope="module")
-def gates(world: World) -> Gates:
-    return Gates.make(world.bed)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _hasty(world: World, gates: Gates) -> Iterator[None]:
-    """An operator that does not wait long takes the place of the world's own."""
-    with resting(world), Nursery(world.installation).life(Fate(hasty=True, gates=gates.folder)):
-        yield
-
-
-@contextmanager
-def clusters(world: World, ports: Mapping[str, int], *, seconds: int = 5) -> Iterator[None]:
-    """A SlurmCluster for each of these names, with its login node at this port; `seconds`: what sbatch may take."""
-    slurm = world.bed.slurm.description
-    spec = valhalla.cluster_spec(world.bed)
-    spec["commands"]["sbatch"] = Gates.sbatch
-    spec["limits"]["commandTimeoutSeconds"] = seconds
-    items = []
-    for name, port in ports.items():
-        known_hosts = slurm.known_hosts.replace(f":{slurm.port} ", f":{port} ")
-        ssh = {"hosts": [{"host": slurm.host, "port": port}], "knownHosts": {"inline": known_hosts}}
-        items.append({**HEADER, "metadata": {"name": name}, "spec": {**spec, "ssh": ssh}})
-    world.apply(*items)
-    try:
-        world.kubectl("wait", "slurmcluster", *ports, "--for=condition=Ready", "--timeout=60s")
-        yield
-    finally:
-        for name in ports:
-            world.api.delete(path("SlurmCluster", name), wait=True)
-
-
-@contextmanager
-def proxied(world: World, *names: str, seconds: int = 5) -> Iterator[list[Proxy]]:
-    """SlurmClusters of these names, each behind a proxy of its own."""
-    slurm = world.bed.slurm.description
-    with ExitStack() as stack:
-        proxies = [stack.enter_context(Proxy((slurm.host, slurm.port)).relaying()) for _ in names]
-        ports = {name: proxy.port for name, proxy in zip(names, proxies, strict=True)}
-        stack.enter_context(clusters(world, ports, seconds=seconds))
-        yield proxies
+def gated(world: World, *, seconds: int = 5) -> Json:
+    """What the SlurmClusters here say; `seconds`: what sbatch may take."""
+    limits = {"pollIntervalSeconds": 1, "commandTimeoutSeconds": seconds}
+    return {"commands": Gates.commands(world.bed), "limits": limits}
 
 
 @pytest.fixture(scope="module")
 def direct(world: World) -> Iterator[str]:
-    with clusters(world, {"direct": world.bed.slurm.description.port}):
-        yield "direct"
+    with world.cluster("direct", **gated(world)) as cluster:
+        cluster.wait_for("Ready", "True")
+        yield cluster.name
 
 
 def test_cut_anywhere_in_a_long_script_one_whole_job_comes_of_it(world: World) -> None:
     publish_long_script(world)
-    with proxied(world, "whole") as (proxy,):
+    with proxied(world, "whole", **gated(world)) as (proxy,):
         proxy.cut()
         whole = case("whole", "kirby", "whole", long=True)
         submit(world, [whole])
@@ -92,7 +53,7 @@ def test_cut_anywhere_in_a_long_script_one_whole_job_comes_of_it(world: World) -
     # the log-in, the script, and at the end the few kilobytes with which sbatch is run
     places = [100, 1500, 5000, *(total * part // 100 for part in (5, 60)), *range(total - 8000, total, 2000)]
     names = [f"cut-{place}" for place in places]
-    with proxied(world, *names) as proxies:
+    with proxied(world, *names, **gated(world)) as proxies:
         for proxy, place in zip(proxies, places, strict=True):
             proxy.cut(again_after=place)
         cases = [case(name, "kirby", name, long=True) for name in names]
@@ -103,7 +64,7 @@ def test_cut_anywhere_in_a_long_script_one_whole_job_comes_of_it(world: World) -
 
 def test_cut_while_sbatch_runs(world: World, gates: Gates) -> None:
     cases = [case(f"cut {place}", "mario", f"cut-{place}") for place in ("before", "after")]
-    with proxied(world, "cut-before", "cut-after") as proxies:
+    with proxied(world, "cut-before", "cut-after", **gated(world)) as proxies:
         for each, place in zip(cases, ("before", "after"), strict=True):
             gates.close(each.name, place)
         submit(world, cases)
@@ -120,7 +81,7 @@ def test_cut_while_sbatch_runs(world: World, gates: Gates) -> None:
 @pytest.mark.slow
 def test_stalled_for_longer_than_the_deadline(world: World, gates: Gates) -> None:
     each = case("stalled", "mario", "stalled")
-    with proxied(world, "stalled") as (proxy,):
+    with proxied(world, "stalled", **gated(world)) as (proxy,):
         gates.close(each.name, "before")
         submit(world, [each])
         gates.await_arrival(each.name, "before")
@@ -134,7 +95,7 @@ def test_stalled_for_longer_than_the_deadline(world: World, gates: Gates) -> Non
 def sent_late(world: World, gates: Gates, label: str) -> Iterator[tuple[Case, Callable[[], None]]]:
     """A submission given up by the operator while its submit program waits for its input; and what gives it that input."""
     each = case(label, "mario", label)
-    with proxied(world, label, seconds=60) as (proxy,):
+    with proxied(world, label, **gated(world, seconds=60)) as (proxy,):
         gates.close(each.name, "before submit")
         submit(world, [each])
         gates.await_arrival(each.name, "before submit")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.faults.doomed import Fate
+from tests.faults.mutants import careless, despairing, trusting, unmarked
 from tests.faults.soak.course import BRIEF, Result, Terms, soak
 from tests.faults.soak.faults.table import FAULTS
 from tests.faults.soak.judge import Verdict
@@ -45,15 +46,15 @@ class Mutant:
 
 
 MUTANTS = {
-    "what has no job id is sent": Mutant(Fate(hasty=True, trusting=True, unmarked=True), Verdict.TWICE),
+    "what has no job id is sent": Mutant(Fate(hasty=True, mistakes=[trusting, unmarked]), Verdict.TWICE),
     "what squeue does not have has failed": Mutant(
-        Fate(hasty=True, despairing=True),
+        Fate(hasty=True, mistakes=[despairing]),
         Verdict.WRONG_PHASE,
         fault="operator: kill -9",  # it has to be away for longer than MinJobAge
         injections=5,
         usual_seconds=30.0,
     ),
-    "the finalizer comes last": Mutant(Fate(hasty=True, careless=True), Verdict.LEFT_RUNNING, kinds="deleted"),
+    "the finalizer comes last": Mutant(Fate(hasty=True, mistakes=[careless]), Verdict.LEFT_RUNNING, kinds="deleted"),
 }
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from bed import valhalla
 from bed.processes import recorded
 from tests.faults.counting import Case, await_all, case, known, once, statuses, submit, unknown
 from tests.faults.gates import Gates
@@ -22,8 +21,7 @@ LONGEST_STOP_SECONDS = 10.0
 @pytest.fixture(scope="module")
 def gates(world: World) -> Iterator[Gates]:
     made = Gates.make(world.bed)
-    commands = {**valhalla.cluster_spec(world.bed)["commands"], "sbatch": made.sbatch}
-    with world.cluster(CLUSTER, commands=commands) as cluster:
+    with world.cluster(CLUSTER, commands=made.commands(world.bed)) as cluster:
         cluster.wait_for("Ready", "True")
         yield made
 

@@ -241,13 +241,6 @@ class Waiting:
     mend: Callable[[], object]
 
 
-def listening_nowhere(world: World, port: int) -> Json:
-    """A login node that does not answer."""
-    slurm = world.bed.slurm.description
-    known_hosts = slurm.known_hosts.replace(f":{slurm.port} ", f":{port} ")
-    return {"hosts": [{"host": slurm.host, "port": port}], "knownHosts": {"inline": known_hosts}}
-
-
 class Waits:
     """Makes them."""
 
@@ -358,7 +351,7 @@ class Waits:
         clusters = {
             "changed": self.cluster("changed-host-key", ssh={**good["ssh"], "knownHosts": source}),
             "no host key": self.cluster("no-host-key", ssh={**good["ssh"], "knownHosts": {"inline": "# later\n"}}),
-            "dead": self.cluster("dead", ssh=listening_nowhere(self._world, dead)),
+            "dead": self.cluster("dead", ssh=self._world.login_nodes(dead)),
             "no sbatch": self.cluster("no-sbatch", commands={**good["commands"], "sbatch": "/opt/slurm/bin/sbatch"}),
         }
         later = Cluster(self._world, "odd-later")
@@ -520,7 +513,7 @@ def test_a_job_runs_on_while_its_cluster_cannot_be_reached(world: World) -> None
         submission = cluster.submit("until [ -e go ]; do sleep 0.2; done")
         before = submission.wait_for_state("RUNNING")
 
-        cluster.describe(ssh=listening_nowhere(world, dead))
+        cluster.describe(ssh=world.login_nodes(dead))
         cluster.wait_for("Reachable", "False")
         world.slurm("touch", f"{before['workingDirectory']}/go", user="kirby")
         assert submission.status() == before

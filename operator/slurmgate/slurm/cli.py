@@ -66,7 +66,7 @@ class CliGateway(Reader):
 
     async def submit(self, user: str, token: str, directory: str, attempt: int = 1) -> SubmitOutcome:
         """Mark the staged package as sent, atomically, and run sbatch."""
-        lines = (token, directory, str(attempt), str(self._seconds))
+        lines = (token, directory, str(attempt), str(self._seconds), verdicts.UNCERTAIN)
         answer = await self._login.tell(user, "submit", *lines, seconds=self._seconds + WRITE_DOWN_SECONDS)
         if isinstance(answer, NoAnswer):
             return answer.not_now() if answer.not_run else Uncertain(answer.message)

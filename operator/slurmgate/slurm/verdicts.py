@@ -1,7 +1,8 @@
 """What the words of sbatch, the shell and Slurm's other commands mean for a submission: change something, or wait.
 
-Whether slurmctld may have the job nevertheless is decided where sbatch ran (remote/submit.sh); this is only about things that
-certainly were not done. Sources: src/common/slurm_errno.c of 22.05 to 26.05, and what a real Slurm said in tests.
+Whether slurmctld may have the job nevertheless is decided where sbatch ran (remote/submit.sh), by `UNCERTAIN`; all else here is
+about things that certainly were not done. Sources: src/common/slurm_errno.c of 22.05 to 26.05, and what a real Slurm said in
+tests.
 """
 
 import re
@@ -11,6 +12,16 @@ from slurmgate.core.outcomes import NotNow, Refused
 from slurmgate.core.reasons import Reason
 
 MOST_WORDS = 2000
+
+_UNANSWERED = (
+    "timed out|Zero Bytes|(send|receive|shutdown) failure|Unexpected message|Insane message|Header lengths|unpack|"
+    "Connection (reset|forced)|would block"
+)
+UNCERTAIN = f"{_UNANSWERED}|Unspecified error"
+"""Words of sbatch after which slurmctld may have the job all the same, in any case of letters: for `grep -E`, too.
+
+The unspecified error is not waited for: it is also what sbatch says when a job_submit plugin refuses.
+"""
 
 _LATER = (
     (
@@ -27,8 +38,7 @@ _LATER = (
             r"Unable to contact slurm controller|Connection refused|connection failure|standby mode|"
             r"Unable to takeover|Controller is in|temporarily unable|Resource temporarily unavailable|"
             r"System submissions disabled|I/O error writing|Could not establish a configuration|fetch_config|"
-            r"authentication (error|credential)|munge|timed out|Zero Bytes|(send|receive|shutdown) failure|"
-            r"Unexpected message|Insane message|Header lengths|unpack|Connection (reset|forced|rejected)|would block|"
+            rf"authentication (error|credential)|munge|{_UNANSWERED}|Connection rejected|"
             r"shutting down|Incompatible versions|try again later|contact system administrator|"
             r"Error generating job credential|Invalid user id|resolve user ID|Unable to connect to database",
             re.IGNORECASE,

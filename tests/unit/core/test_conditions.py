@@ -11,19 +11,8 @@ from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Stage, Standing
 from slurmgate.resources.base import Condition
 from slurmgate.resources.submission import Phase, ReadyWhen
-from tests.unit.core.build import (
-    REFUSED,
-    UNCERTAIN,
-    UNREACHABLE,
-    Draft,
-    at,
-    pending,
-    record_of,
-    row,
-)
-from tests.unit.core.life import (
-    Life,
-)
+from tests.unit.core.build import REFUSED, UNCERTAIN, UNREACHABLE, Draft, at, pending, record_of, row
+from tests.unit.core.life import Life
 
 Story = Callable[[], Life]
 

@@ -9,19 +9,8 @@ from slurmgate.core.outcomes import Refused
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Stage, Step
 from slurmgate.resources.submission import Metadata
-from tests.unit.core.build import (
-    NOW,
-    UNREACHABLE,
-    Draft,
-    admission,
-    pending,
-    record_of,
-    row,
-)
-from tests.unit.core.life import (
-    Life,
-    shown,
-)
+from tests.unit.core.build import NOW, UNREACHABLE, Draft, admission, pending, record_of, row
+from tests.unit.core.life import Life, shown
 
 NONSENSE = Refused(Reason.INVALID_SPEC, "spec.files.0.inlineBase64: incorrect padding")
 

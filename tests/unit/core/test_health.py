@@ -28,6 +28,14 @@ def down(reason: Reason) -> Unavailable:
 
 
 Y, N, U = True, False, None
+DOWN: dict[str, tuple[Reason, list[bool | None]]] = {
+    "no login node answers": (Reason.CLUSTER_UNREACHABLE, [Y, N, U, U, U, U, U]),
+    "the host key is another": (Reason.HOST_KEY_MISMATCH, [Y, Y, N, U, U, U, U]),
+    "the login node refuses the key": (Reason.AUTHENTICATION_FAILED, [Y, Y, Y, N, U, U, U]),
+    "the key cannot be read": (Reason.KEY_UNAVAILABLE, [Y, Y, Y, N, U, U, U]),
+    "slurmctld does not answer": (Reason.CONTROLLER_UNAVAILABLE, [Y, Y, Y, Y, N, U, U]),
+    "a command is missing": (Reason.COMMAND_FAILED, [Y, Y, Y, Y, N, U, U]),
+}
 CASES: dict[str, tuple[Health, list[bool | None], bool | None, Reason]] = {
     "nothing was asked yet": (Health(), [U, U, U, U, U, U, U], U, Reason.NOT_CHECKED),
     "the mapping is there, the cluster was not asked yet": (
@@ -43,42 +51,7 @@ CASES: dict[str, tuple[Health, list[bool | None], bool | None, Reason]] = {
         Y,
         Reason.AVAILABLE,
     ),
-    "no login node answers": (
-        Health(mapping=GOOD, answer=down(Reason.CLUSTER_UNREACHABLE)),
-        [Y, N, U, U, U, U, U],
-        N,
-        Reason.CLUSTER_UNREACHABLE,
-    ),
-    "the host key is another": (
-        Health(mapping=GOOD, answer=down(Reason.HOST_KEY_MISMATCH)),
-        [Y, Y, N, U, U, U, U],
-        N,
-        Reason.HOST_KEY_MISMATCH,
-    ),
-    "the login node refuses the key": (
-        Health(mapping=GOOD, answer=down(Reason.AUTHENTICATION_FAILED)),
-        [Y, Y, Y, N, U, U, U],
-        N,
-        Reason.AUTHENTICATION_FAILED,
-    ),
-    "the key cannot be read": (
-        Health(mapping=GOOD, answer=down(Reason.KEY_UNAVAILABLE)),
-        [Y, Y, Y, N, U, U, U],
-        N,
-        Reason.KEY_UNAVAILABLE,
-    ),
-    "slurmctld does not answer": (
-        Health(mapping=GOOD, answer=down(Reason.CONTROLLER_UNAVAILABLE)),
-        [Y, Y, Y, Y, N, U, U],
-        N,
-        Reason.CONTROLLER_UNAVAILABLE,
-    ),
-    "a command is missing": (
-        Health(mapping=GOOD, answer=down(Reason.COMMAND_FAILED)),
-        [Y, Y, Y, Y, N, U, U],
-        N,
-        Reason.COMMAND_FAILED,
-    ),
+    **{name: (Health(mapping=GOOD, answer=down(reason)), doors, N, reason) for name, (reason, doors) in DOWN.items()},
     "Slurm is too old": (
         Health(mapping=GOOD, answer=facts(version="21.08.8-2")),
         [Y, Y, Y, Y, Y, Y, N],

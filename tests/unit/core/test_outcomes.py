@@ -9,22 +9,8 @@ from slurmgate.core.outcomes import AdmissionOutcome, ControlOutcome, FindOutcom
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Stage, Step
 from slurmgate.resources.submission import Phase
-from tests.unit.core.build import (
-    JOB,
-    NEVER_SENT,
-    REFUSED,
-    UNCERTAIN,
-    UNREACHABLE,
-    admission,
-    at,
-    pending,
-    record_of,
-    row,
-)
-from tests.unit.core.life import (
-    Life,
-    told,
-)
+from tests.unit.core.build import JOB, NEVER_SENT, REFUSED, UNCERTAIN, UNREACHABLE, admission, at, pending, record_of, row
+from tests.unit.core.life import Life, told
 
 PREPARING, ACCEPTED, UNKNOWN, KNOWN, ENDED, RELEASED = Stage
 

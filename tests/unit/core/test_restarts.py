@@ -7,21 +7,8 @@ import pytest
 from slurmgate.core.outcomes import Submitted
 from slurmgate.core.record import Stage, Step
 from slurmgate.resources.submission import ArrayStatus, JobSubmissionStatus, Phase, SlurmStatus
-from tests.unit.core.build import (
-    JOB,
-    NEVER_SENT,
-    REFUSED,
-    UNCERTAIN,
-    UNREACHABLE,
-    Draft,
-    admission,
-    pending,
-    record_of,
-    row,
-)
-from tests.unit.core.life import (
-    Life,
-)
+from tests.unit.core.build import JOB, NEVER_SENT, REFUSED, UNCERTAIN, UNREACHABLE, Draft, admission, pending, record_of, row
+from tests.unit.core.life import Life
 
 PREPARING, ACCEPTED, UNKNOWN, KNOWN, ENDED, RELEASED = Stage
 

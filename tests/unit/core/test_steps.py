@@ -8,19 +8,8 @@ import pytest
 from slurmgate.core import steps
 from slurmgate.core.record import Stage, Step
 from slurmgate.core.steps import CANCEL_AGAIN_AFTER, DELETION_DEADLINE
-from tests.unit.core.build import (
-    UNCERTAIN,
-    UNREACHABLE,
-    Draft,
-    at,
-    pending,
-    record_of,
-    row,
-)
-from tests.unit.core.life import (
-    Life,
-    told,
-)
+from tests.unit.core.build import UNCERTAIN, UNREACHABLE, Draft, at, pending, record_of, row
+from tests.unit.core.life import Life, told
 
 PREPARING, ACCEPTED, UNKNOWN, KNOWN, ENDED, RELEASED = Stage
 LONG_AGO = DELETION_DEADLINE + timedelta(minutes=1)
@@ -54,56 +43,29 @@ WISHES: dict[str, Callable[[Life], Life]] = {
     "orphan and delete": lambda life: life.orphan().delete(),
     "cancel, orphan and delete": lambda life: life.cancel().orphan().delete(),
 }
-GONE = (ENDED, None)
-NEXT: dict[str, dict[Stage, tuple[Stage, Step | None]]] = {
-    "nothing": {
-        PREPARING: (PREPARING, Step.ADMIT),
-        ACCEPTED: (ACCEPTED, Step.SUBMIT),
-        UNKNOWN: (UNKNOWN, Step.FIND),
-        KNOWN: (KNOWN, None),
-        ENDED: (ENDED, Step.LET_GO),
-        RELEASED: (RELEASED, None),
-    },
-    "suspend": {
-        PREPARING: (PREPARING, Step.ADMIT),
-        ACCEPTED: (ACCEPTED, Step.SUBMIT),
-        UNKNOWN: (UNKNOWN, Step.FIND),
-        KNOWN: (KNOWN, Step.HOLD),
-        ENDED: (ENDED, Step.LET_GO),
-        RELEASED: (RELEASED, None),
-    },
-    "cancel": {
-        PREPARING: GONE,
-        ACCEPTED: (ENDED, Step.LET_GO),
-        UNKNOWN: (UNKNOWN, Step.FIND),
-        KNOWN: (KNOWN, Step.CANCEL),
-        ENDED: (ENDED, Step.LET_GO),
-        RELEASED: (RELEASED, None),
-    },
-    "delete": {
-        PREPARING: GONE,
-        ACCEPTED: (ENDED, Step.LET_GO),
-        UNKNOWN: (UNKNOWN, Step.FIND),
-        KNOWN: (KNOWN, Step.CANCEL),
-        ENDED: (ENDED, Step.LET_GO),
-        RELEASED: (RELEASED, None),
-    },
-    "orphan and delete": {
-        PREPARING: GONE,
-        ACCEPTED: (ENDED, Step.LET_GO),
-        UNKNOWN: (UNKNOWN, Step.FIND),
-        KNOWN: (KNOWN, Step.DISOWN),
-        ENDED: (ENDED, Step.LET_GO),
-        RELEASED: (RELEASED, None),
-    },
-    "cancel, orphan and delete": {
-        PREPARING: GONE,
-        ACCEPTED: (ENDED, Step.LET_GO),
-        UNKNOWN: (UNKNOWN, Step.FIND),
-        KNOWN: (KNOWN, Step.CANCEL),
-        ENDED: (ENDED, Step.LET_GO),
-        RELEASED: (RELEASED, None),
-    },
+WANTED: dict[Stage, tuple[Stage, Step | None]] = {
+    PREPARING: (PREPARING, Step.ADMIT),
+    ACCEPTED: (ACCEPTED, Step.SUBMIT),
+    UNKNOWN: (UNKNOWN, Step.FIND),
+    KNOWN: (KNOWN, None),
+    ENDED: (ENDED, Step.LET_GO),
+    RELEASED: (RELEASED, None),
+}
+NOT_WANTED: dict[Stage, tuple[Stage, Step | None]] = {
+    PREPARING: (ENDED, None),
+    ACCEPTED: (ENDED, Step.LET_GO),
+    UNKNOWN: (UNKNOWN, Step.FIND),
+    KNOWN: (KNOWN, Step.CANCEL),
+    ENDED: (ENDED, Step.LET_GO),
+    RELEASED: (RELEASED, None),
+}
+NEXT = {
+    "nothing": WANTED,
+    "suspend": {**WANTED, KNOWN: (KNOWN, Step.HOLD)},
+    "cancel": NOT_WANTED,
+    "delete": NOT_WANTED,
+    "orphan and delete": {**NOT_WANTED, KNOWN: (KNOWN, Step.DISOWN)},
+    "cancel, orphan and delete": NOT_WANTED,
 }
 ROWS = [(wish, stage, *after) for wish, stages in NEXT.items() for stage, after in stages.items()]
 

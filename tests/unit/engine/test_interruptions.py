@@ -6,11 +6,8 @@ import pytest
 
 from slurmgate.resources.base import FINALIZER
 from slurmgate.resources.submission import Phase
-from tests.unit.core.build import (
-    TOKEN,
-    Draft,
-)
-from tests.unit.engine.world import World
+from tests.unit.core.build import TOKEN, Draft
+from tests.unit.engine.world import LAGS, World
 
 FROM_CONFIG_MAP = Draft().with_spec(script={"configMapKeyRef": {"name": "scripts", "key": "run.sh"}})
 ON_THE_CLUSTER = Draft().with_spec(script={"remotePath": "/home/kirby/run.sh"})
@@ -37,9 +34,6 @@ PLACES: dict[str, Draft] = {
 BEFORE_IT_CAN_BE_SENT = ["namespace_annotation", "of_submission", "read_script", "fix", "fix: status", "fix: answer", "stage"]
 OVER = ["account", "tidy", "let_go", "let_go: answer"]
 
-LAGS = [0.001, 0.05, 3.0]
-"""How long a change is on its way to the operator: less than the answer to a write of its own, a little more, much more."""
-
 
 async def arrive(world: World, place: str) -> None:
     """Bring a submission to the place, and stop it there."""
@@ -54,6 +48,16 @@ def at_most_one_job(world: World) -> bool:
 
 def let_go_of(world: World) -> bool:
     return TOKEN in world.api.gone or FINALIZER not in world.object().finalizers
+
+
+def assert_gone(world: World, place: str) -> None:
+    """Nothing is left of a submission that was deleted at the place, nor does its job run."""
+    assert TOKEN in world.api.gone
+    assert not world.worker.records
+    if place in BEFORE_IT_CAN_BE_SENT:
+        assert not world.slurm.jobs
+    if place not in OVER:
+        assert all(job.cancelled is not None for job in world.slurm.jobs)
 
 
 async def go_on(world: World, place: str) -> None:
@@ -88,12 +92,7 @@ async def test_a_deletion_at_any_moment(world: World, watch_lag: float, place: s
     await arrive(world, place)
     world.api.delete(TOKEN)
     await go_on(world, place)
-    assert TOKEN in world.api.gone
-    assert not world.worker.records
-    if place in BEFORE_IT_CAN_BE_SENT:
-        assert not world.slurm.jobs
-    if place not in OVER:
-        assert all(job.cancelled is not None for job in world.slurm.jobs)
+    assert_gone(world, place)
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -179,12 +178,7 @@ async def test_an_accident_at_any_moment_in_which_it_is_also_deleted(world: Worl
     world.api.delete(TOKEN)
     await accident(world)
     await go_on(world, place)
-    assert TOKEN in world.api.gone
-    assert not world.worker.records
-    if place in BEFORE_IT_CAN_BE_SENT:
-        assert not world.slurm.jobs
-    if place not in OVER:
-        assert all(job.cancelled is not None for job in world.slurm.jobs)
+    assert_gone(world, place)
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -1,7 +1,7 @@
 """The search for jobs whose submission is gone: what it finds, whom it asks, and what it leaves alone."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import pytest
@@ -41,6 +41,18 @@ class Search:
         await self.sweeper._sweep(self.site)  # type: ignore[arg-type]
         return self.site.strays[-1]
 
+    async def sweep_while(self, happens: Callable[[], object], *, at: str) -> str:
+        """What is said of it if this happens when the search is at that place."""
+        self.gates.close(at)
+        sweep = asyncio.create_task(self.sweep())
+        await self.gates.reached(at)
+        happens()
+        self.gates.open(at)
+        return await sweep
+
+    def lose_the_network(self) -> None:
+        self.slurm.reachable = False
+
     @property
     def counted(self) -> float | None:
         return self.metrics.registry.get_sample_value("slurmgate_stray_jobs", {"cluster": "valhalla"})
@@ -71,12 +83,8 @@ async def test_it_is_cancelled_if_the_cluster_says_so(search: Search) -> None:
 
 async def test_that_it_could_not_be_cancelled_is_said(search: Search) -> None:
     search.cancelling()
-    search.gates.close("cancel")
-    sweep = asyncio.create_task(search.sweep())
-    await search.gates.reached("cancel")
-    search.slurm.reachable = False
-    search.gates.open("cancel")
-    assert "It could not be cancelled: login1: no route to host" in await sweep
+    said = await search.sweep_while(search.lose_the_network, at="cancel")
+    assert "It could not be cancelled: login1: no route to host" in said
 
 
 NONE = {
@@ -105,23 +113,13 @@ async def test_another_submission_of_its_name_is_not_its_own(search: Search) -> 
 @pytest.mark.parametrize("place", ["observe", "origins"])
 async def test_what_cannot_be_asked_leaves_what_is_known(search: Search, place: str) -> None:
     await search.sweep()
-    search.gates.close(place)
-    sweep = asyncio.create_task(search.sweep())
-    await search.gates.reached(place)
-    search.slurm.reachable = False
-    search.gates.open(place)
-    assert "Slurm job 7" in await sweep
+    assert "Slurm job 7" in await search.sweep_while(search.lose_the_network, at=place)
     assert search.counted == 1
 
 
 async def test_one_that_is_adopted_while_it_is_looked_at_is_not_cancelled(search: Search) -> None:
     search.cancelling()
-    search.gates.close("origins")
-    sweep = asyncio.create_task(search.sweep())
-    await search.gates.reached("origins")
-    search.claims.add(OTHER_TOKEN)
-    search.gates.open("origins")
-    await sweep
+    await search.sweep_while(lambda: search.claims.add(OTHER_TOKEN), at="origins")
     assert not search.cancelled
 
 

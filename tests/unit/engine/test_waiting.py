@@ -13,7 +13,7 @@ from tests.unit.core.build import (
 )
 from tests.unit.engine.slurm import Sbatch
 from tests.unit.engine.telling import FROM_CONFIG_MAP, events, writes
-from tests.unit.engine.world import World
+from tests.unit.engine.world import LAGS, World
 
 REFUSALS: dict[str, tuple[Callable[[World], object], Draft, Reason]] = {
     "the namespace allows nobody": (lambda world: setattr(world.references, "owners", None), Draft(), Reason.OWNER_NOT_ALLOWED),
@@ -155,14 +155,7 @@ async def test_a_mistake_of_ours_that_stays_is_tried_again_slowly(world: World) 
     assert world.gates.passed["submit"] == 1
 
 
-@pytest.mark.parametrize(
-    "watch_lag",
-    [
-        0.001,
-        0.05,
-        3.0,
-    ],
-)
+@pytest.mark.parametrize("watch_lag", LAGS)
 async def test_a_job_that_could_not_be_cancelled_is_told_of_once(world: World, watch_lag: float) -> None:
     world.api.watch_lag = watch_lag
     world.api.create(Draft())

@@ -10,7 +10,7 @@ from tests.unit.core.build import (
     Draft,
 )
 from tests.unit.engine.telling import FROM_CONFIG_MAP, events, writes
-from tests.unit.engine.world import World
+from tests.unit.engine.world import LAGS, World
 
 
 async def test_a_normal_life_is_four_writes_and_a_finalizer(world: World) -> None:
@@ -84,14 +84,7 @@ async def test_a_submission_cancelled_while_no_operator_ran_is_told_so(world: Wo
     assert writes(world)[-1] == ("Cancelled", None, "Cancelled")
 
 
-@pytest.mark.parametrize(
-    "watch_lag",
-    [
-        0.001,
-        0.05,
-        3.0,
-    ],
-)
+@pytest.mark.parametrize("watch_lag", LAGS)
 async def test_what_is_edited_after_the_end_is_answered(world: World, watch_lag: float) -> None:
     world.api.watch_lag = watch_lag
     world.api.create(Draft())

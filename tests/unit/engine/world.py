@@ -34,6 +34,8 @@ CLUSTER = SlurmClusterSpec.model_validate(
         "limits": {"pollIntervalSeconds": 5, "sweepIntervalSeconds": 86400},
     }
 )
+LAGS = [0.001, 0.05, 3.0]
+"""How long a change is on its way to the operator: less than the answer to a write of its own, a little more, much more."""
 
 
 def now() -> datetime:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from slurmgate.core.outcomes import Staged, SubmitOutcome
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import JobSubmissionSpec
 from slurmgate.slurm.cli import CliGateway
@@ -98,6 +99,22 @@ class LoginNode:
     @property
     def home(self) -> Path:
         return self.shell.home
+
+    @property
+    def directory(self) -> str:
+        """Of `package("~/x")`."""
+        return str(self.home / "x")
+
+    @property
+    def state(self) -> Path:
+        """What is kept there for our token."""
+        return self.home / "x/.slurmgate" / TOKEN
+
+    async def submit(self, sent: Package | None = None) -> SubmitOutcome:
+        """Stage a package, and run sbatch for it."""
+        staged = await self.gateway.stage("kirby", sent or package("~/x"))
+        assert isinstance(staged, Staged)
+        return await self.gateway.submit("kirby", TOKEN, staged.directory, staged.attempt)
 
     def says(self, command: str, stdout: str = "", *, stderr: str = "", status: int = 0, before: str = "") -> None:
         """From now on `command` prints this. It notes its arguments and environment, NUL after each."""

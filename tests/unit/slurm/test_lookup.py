@@ -1,32 +1,17 @@
 """Looking a submission up: marker, squeue, sacct, and what may be concluded from their answers."""
 
 import os
-from pathlib import Path
 
 import pytest
 
-from slurmgate.core.outcomes import NeverSent, Refused, Staged, SubmitOutcome, Submitted, Uncertain
+from slurmgate.core.outcomes import NeverSent, Refused, Submitted, Uncertain
 from slurmgate.core.reasons import Reason
 from tests.unit.slurm.support import OTHER_TOKEN, TOKEN, LoginNode, package
 
 
-async def submit(login: LoginNode) -> SubmitOutcome:
-    staged = await login.gateway.stage("kirby", package("~/x"))
-    assert isinstance(staged, Staged)
-    return await login.gateway.submit("kirby", TOKEN, staged.directory, staged.attempt)
-
-
-def directory(login: LoginNode) -> str:
-    return str(login.home / "x")
-
-
-def state(login: LoginNode) -> Path:
-    return login.home / "x/.slurmgate" / TOKEN
-
-
 def attempt(login: LoginNode, *, age: int = 10_000, **content: str) -> None:
     """An attempt as it was left behind."""
-    folder = state(login) / "attempt.1"
+    folder = login.state / "attempt.1"
     folder.mkdir(parents=True)
     now = int(os.stat(folder).st_mtime)  # noqa: PTH116 - the clock that the programs read
     (folder / "started").write_text(f"{now - age}\n")
@@ -58,31 +43,31 @@ async def test_looking_twice_says_the_same(login: LoginNode) -> None:
     for _ in range(3):
         assert await find(login) == NeverSent()
     login.says("sbatch", "7\n")
-    assert isinstance(await submit(login), Submitted)
+    assert isinstance(await login.submit(), Submitted)
     assert isinstance(await find(login), Submitted)
 
 
 async def test_an_answer_that_was_lost_on_the_way_is_found(login: LoginNode) -> None:
     login.says("sbatch", "7\n")
-    await submit(login)
-    assert await find(login) == Submitted("7", directory=directory(login))
+    await login.submit()
+    assert await find(login) == Submitted("7", directory=login.directory)
     assert login.runs("squeue") == 0
 
 
 async def test_an_id_counts_even_if_sbatch_never_ended(login: LoginNode) -> None:
     attempt(login, out="7\n", err="")
-    assert await find(login) == Submitted("7", directory=directory(login))
+    assert await find(login) == Submitted("7", directory=login.directory)
 
 
 async def test_a_refusal_is_found(login: LoginNode) -> None:
     login.says("sbatch", stderr="sbatch: error: Invalid account\n", status=1)
-    await submit(login)
+    await login.submit()
     assert await find(login) == Refused(Reason.SUBMIT_REJECTED, "Invalid account")
 
 
 async def test_after_a_failure_worth_repeating_it_may_be_sent_again(login: LoginNode) -> None:
     login.says("sbatch", stderr="sbatch: error: Unable to contact slurm controller (connect failure)\n", status=1)
-    await submit(login)
+    await login.submit()
     assert await find(login) == NeverSent()
 
 
@@ -90,21 +75,21 @@ async def test_after_a_failure_worth_repeating_it_may_be_sent_again(login: Login
 async def test_a_job_in_the_queue_is_found_by_its_token(login: LoginNode, age: int) -> None:
     attempt(login, age=age, out="", err="")
     login.queue()
-    assert await find(login) == Submitted("7", directory=directory(login))
+    assert await find(login) == Submitted("7", directory=login.directory)
 
 
 async def test_a_job_in_accounting_is_found_by_its_token(login: LoginNode) -> None:
     attempt(login, out="", err="")
     login.queue(token=OTHER_TOKEN, job_id="6")
     login.accounting()
-    assert await find(login) == Submitted("7", directory=directory(login))
+    assert await find(login) == Submitted("7", directory=login.directory)
 
 
 async def test_a_job_that_slurmctld_comes_to_only_after_our_question_is_found(login: LoginNode) -> None:
     """It was frozen for long, and sbatch's request waits among others."""
     attempt(login, out="", err="")
     login.queue(looks_before=1)
-    assert await find(login) == Submitted("7", directory=directory(login))
+    assert await find(login) == Submitted("7", directory=login.directory)
 
 
 LOOKUPS: dict[str, tuple[int, dict[str, str], type]] = {
@@ -164,6 +149,6 @@ async def test_accounting_is_asked_from_the_day_before_the_attempt(login: LoginN
 async def test_a_job_that_has_begun_is_known_although_nobody_else_remembers_it(login: LoginNode) -> None:
     """Where there is no accounting the batch script writes its id down."""
     attempt(login, out="", err="")
-    (state(login) / "job").write_text("7\n")
+    (login.state / "job").write_text("7\n")
     login.says("sacct", stderr="Slurm accounting storage is disabled\n", status=1)
-    assert await find(login) == Submitted("7", directory=directory(login))
+    assert await find(login) == Submitted("7", directory=login.directory)

@@ -5,9 +5,9 @@ Messages: src/common/slurm_errno.c and src/sbatch/sbatch.c of 22.05 to 26.05. sb
 
 import pytest
 
-from slurmgate.core.outcomes import NotNow, Refused, Staged, SubmitOutcome, Uncertain
+from slurmgate.core.outcomes import NotNow, Refused, SubmitOutcome, Uncertain
 from slurmgate.core.reasons import Reason
-from tests.unit.slurm.support import TOKEN, LoginNode, package
+from tests.unit.slurm.support import LoginNode
 
 FAILED = "sbatch: error: Batch job submission failed: "
 
@@ -125,9 +125,7 @@ POLICIES = ["sbatch: error: QOSMaxWallDurationPerJobLimit", "sbatch: error: Asso
 async def said(login: LoginNode, words: str) -> SubmitOutcome:
     """What becomes of it if sbatch fails with these words."""
     login.says("sbatch", stderr=words + "\n", status=1)
-    staged = await login.gateway.stage("kirby", package("~/x"))
-    assert isinstance(staged, Staged)
-    return await login.gateway.submit("kirby", TOKEN, staged.directory, staged.attempt)
+    return await login.submit()
 
 
 @pytest.mark.parametrize("message", REJECTED)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from slurmgate.core.outcomes import NeverSent, NotNow, Refused, Staged, SubmitOutcome, Submitted, Uncertain
 from slurmgate.core.reasons import Reason
-from slurmgate.slurm.gateway import Package
 from tests.unit.slurm.support import TOKEN, LoginNode, package
 
 
@@ -19,33 +18,18 @@ def shell(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-async def submit(login: LoginNode, sent: Package | None = None) -> SubmitOutcome:
-    sent = sent or package("~/x")
-    staged = await login.gateway.stage("kirby", sent)
-    assert isinstance(staged, Staged)
-    return await login.gateway.submit("kirby", TOKEN, staged.directory, staged.attempt)
-
-
-def directory(login: LoginNode) -> str:
-    return str(login.home / "x")
-
-
-def state(login: LoginNode) -> Path:
-    return login.home / "x/.slurmgate" / TOKEN
-
-
 async def test_sbatch_is_run_in_the_directory_with_these_words(login: LoginNode) -> None:
     login.says("sbatch", "7\n")
     words = ("--parsable", '--comment=slurmgate:x it\'s "$HOME" `id` \\ ! * é')
-    assert await submit(login, package("~/x", arguments=words)) == Submitted("7", directory=directory(login))
-    assert login.argv("sbatch") == [*words, f"{state(login)}/script"]
-    assert (login.folder / "sbatch.cwd").read_text() == f"{directory(login)}\n"
+    assert await login.submit(package("~/x", arguments=words)) == Submitted("7", directory=login.directory)
+    assert login.argv("sbatch") == [*words, f"{login.state}/script"]
+    assert (login.folder / "sbatch.cwd").read_text() == f"{login.directory}\n"
 
 
 async def test_the_batch_script_is_what_sbatch_gets_if_srun_starts_the_script(login: LoginNode) -> None:
     login.says("sbatch", "7\n")
-    await submit(login, package("~/x", batch=b"#!/bin/sh\n"))
-    assert login.argv("sbatch")[-1] == f"{state(login)}/batch"
+    await login.submit(package("~/x", batch=b"#!/bin/sh\n"))
+    assert login.argv("sbatch")[-1] == f"{login.state}/batch"
 
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
@@ -79,24 +63,24 @@ def test_any_words_and_values_arrive_as_they_are(login: LoginNode, arguments: li
 
 async def test_sbatch_sees_the_persons_environment_and_none_of_ours(login: LoginNode) -> None:
     login.says("sbatch", "7\n")
-    await submit(login, package("~/x", environment=(("A", "1"),)))
+    await login.submit(package("~/x", environment=(("A", "1"),)))
     assert set(login.environment("sbatch")) - {"PWD", "OLDPWD", "SHLVL", "_"} == {"A", "HOME", "PATH"}
 
 
 async def test_values_are_removed_once_sbatch_has_run(login: LoginNode) -> None:
     login.says("sbatch", stderr="sbatch: error: Unable to contact slurm controller (connect failure)\n", status=1)
     sent = package("~/x", environment=(("SECRET", "x"),))
-    assert isinstance(await submit(login, sent), NotNow)
-    assert not (state(login) / "environment").exists()
+    assert isinstance(await login.submit(sent), NotNow)
+    assert not (login.state / "environment").exists()
     login.says("sbatch", "7\n")
-    assert isinstance(await submit(login, sent), Submitted)
+    assert isinstance(await login.submit(sent), Submitted)
     assert login.environment("sbatch")["SECRET"] == "x"
-    assert not (state(login) / "environment").exists()
+    assert not (login.state / "environment").exists()
 
 
 async def test_a_warning_is_passed_on(login: LoginNode) -> None:
     login.says("sbatch", "Welcome to sbatch!\n7;valhalla\n", stderr="sbatch: estimated cost: 2 SUs\n")
-    assert await submit(login) == Submitted("7", warning="estimated cost: 2 SUs", directory=directory(login))
+    assert await login.submit() == Submitted("7", warning="estimated cost: 2 SUs", directory=login.directory)
 
 
 POLICY = "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
@@ -130,7 +114,7 @@ async def test_answers_mean_what_they_say(
     login: LoginNode, words: list[str], status: int, kind: type, reason: Reason | None
 ) -> None:
     login.says("sbatch", stderr="".join(f"sbatch: error: {line}\n" for line in words), status=status)
-    outcome = await submit(login)
+    outcome = await login.submit()
     assert isinstance(outcome, kind)
     assert getattr(outcome, "reason", None) is reason
     message = "\n".join(words)
@@ -140,20 +124,20 @@ async def test_answers_mean_what_they_say(
 @pytest.mark.parametrize("status", [0, 1])
 async def test_without_a_word_nobody_knows(login: LoginNode, status: int) -> None:
     login.says("sbatch", status=status)
-    assert await submit(login) == Uncertain(f"sbatch said nothing (exit status {status})")
+    assert await login.submit() == Uncertain(f"sbatch said nothing (exit status {status})")
 
 
 async def test_sbatch_that_hangs_is_ended_and_its_outcome_is_unknown(tmp_path: Path) -> None:
     login = LoginNode.prepare(tmp_path, "/bin/sh", seconds=5)
     login.gateway._seconds = 1
     login.says("sbatch", "7\n", before="sleep 30")
-    assert await submit(login) == Uncertain("sbatch said nothing (exit status 124)")
+    assert await login.submit() == Uncertain("sbatch said nothing (exit status 124)")
 
 
 async def test_a_directory_that_went_away_since_it_was_staged_is_waited_for(login: LoginNode) -> None:
     staged = await login.gateway.stage("kirby", package("~/x"))
     assert isinstance(staged, Staged)
-    (state(login) / "attempt.1").symlink_to("nowhere")  # nothing can be made in its place
+    (login.state / "attempt.1").symlink_to("nowhere")  # nothing can be made in its place
     waits = await login.gateway.submit("kirby", TOKEN, staged.directory, staged.attempt)
     assert isinstance(waits, NotNow)
     assert "cannot create directory" in waits.message
@@ -161,17 +145,17 @@ async def test_a_directory_that_went_away_since_it_was_staged_is_waited_for(logi
 
 async def test_a_second_call_runs_nothing(login: LoginNode) -> None:
     login.says("sbatch", "7\n")
-    await submit(login)
-    again = await login.gateway.submit("kirby", TOKEN, directory(login), 1)
+    await login.submit()
+    again = await login.gateway.submit("kirby", TOKEN, login.directory, 1)
     assert again == Uncertain("sbatch has been run for this submission before")
-    assert await submit(login) == again
+    assert await login.submit() == again
     assert login.runs("sbatch") == 1
 
 
 async def test_of_many_calls_at_once_one_runs_sbatch(login: LoginNode) -> None:
     login.says("sbatch", "7\n", before="sleep 0.2")
     await login.gateway.stage("kirby", package("~/x"))
-    outcomes = await asyncio.gather(*(login.gateway.submit("kirby", TOKEN, directory(login)) for _ in range(8)))
+    outcomes = await asyncio.gather(*(login.gateway.submit("kirby", TOKEN, login.directory) for _ in range(8)))
     assert [type(outcome) for outcome in outcomes].count(Submitted) == 1
     assert [type(outcome) for outcome in outcomes].count(Uncertain) == 7
     assert login.runs("sbatch") == 1
@@ -180,17 +164,17 @@ async def test_of_many_calls_at_once_one_runs_sbatch(login: LoginNode) -> None:
 async def test_after_a_certain_failure_there_is_another_attempt(login: LoginNode) -> None:
     login.says("sbatch", stderr="sbatch: error: Invalid account\n", status=1)
     for _ in range(3):
-        assert isinstance(await submit(login), Refused)
+        assert isinstance(await login.submit(), Refused)
     login.says("sbatch", "7\n")
-    assert isinstance(await submit(login), Submitted)
-    assert sorted(path.name for path in state(login).glob("attempt.*")) == [f"attempt.{number}" for number in (1, 2, 3, 4)]
+    assert isinstance(await login.submit(), Submitted)
+    assert sorted(path.name for path in login.state.glob("attempt.*")) == [f"attempt.{number}" for number in (1, 2, 3, 4)]
 
 
 async def test_after_an_unknown_outcome_there_is_none(login: LoginNode) -> None:
     login.says("sbatch", stderr="sbatch: error: Socket timed out on send/recv operation\n", status=1)
-    assert isinstance(await submit(login), Uncertain)
+    assert isinstance(await login.submit(), Uncertain)
     login.says("sbatch", "8\n")
-    assert isinstance(await submit(login), Uncertain)
+    assert isinstance(await login.submit(), Uncertain)
     assert login.runs("sbatch") == 1
 
 
@@ -204,7 +188,7 @@ async def test_a_command_that_was_long_on_its_way_finds_the_door_shut(login: Log
     late = await login.gateway.submit("kirby", TOKEN, staged.directory, staged.attempt)
     assert not isinstance(late, Submitted)
     assert login.runs("sbatch") == 0
-    assert isinstance(await submit(login), Submitted)
+    assert isinstance(await login.submit(), Submitted)
     assert login.runs("sbatch") == 1
 
 
@@ -214,6 +198,6 @@ NAMES = ("token", "directory", "state", "number", "seconds", "attempt", "words",
 async def test_what_the_person_has_exported_arrives_as_it_was(login: LoginNode) -> None:
     login.says("sbatch", "7\n")
     login.shell.exported.update(dict.fromkeys(NAMES, "mine"))
-    await submit(login)
+    await login.submit()
     found = login.environment("sbatch")
     assert {name: found.get(name) for name in NAMES} == dict.fromkeys(NAMES, "mine")

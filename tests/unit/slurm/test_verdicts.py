@@ -6,18 +6,6 @@ from slurmgate.core.outcomes import NotNow, Refused
 from slurmgate.core.reasons import Reason
 from slurmgate.slurm import verdicts
 
-LIMITS = [
-    "sbatch: error: QOSMaxSubmitJobPerUserLimit",
-    "sbatch: error: AssocMaxSubmitJobLimit",
-    "sbatch: error: AssocGrpSubmitJobsLimit",
-]
-
-
-@pytest.mark.parametrize("words", LIMITS)
-def test_a_limit_on_what_may_be_queued_is_waited_for(words: str) -> None:
-    assert verdicts.later(words) is Reason.QUEUED_LIMIT
-
-
 FILE_SYSTEMS = [
     "mkdir: cannot create directory '/home/kirby/slurmgate': Read-only file system",
     "mkdir: cannot create directory '/home/kirby/slurmgate': Disk quota exceeded",

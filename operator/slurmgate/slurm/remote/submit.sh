@@ -1,9 +1,10 @@
-# Runs sbatch for a staged package, once. stdin: token, directory, number of the attempt, seconds that sbatch may take.
+# Runs sbatch for a staged package, once. stdin: token, directory, number of the attempt, seconds that sbatch may take,
+# and the words (grep -E) after which slurmctld may have the job all the same.
 # mkdir is atomic, also on shared file systems: who makes attempt.N may run sbatch. Its answer goes into files there, so that it is
 # not lost with the connection. Who asks names N, and only when attempt.N-1 certainly gave no job (`failed`): a command that
 # was long on its way finds its N taken or closed.
 read_place
-IFS= read -r _number && IFS= read -r _seconds || exit 1
+IFS= read -r _number && IFS= read -r _seconds && IFS= read -r _uncertain || exit 1
 cd -- "$_directory" 2>/dev/null && [ -e "$_state/complete" ] || answer verdict=unstaged
 [ "$_number" -eq 1 ] || [ -e "$_state/attempt.$((_number - 1))/failed" ] || answer verdict=marked
 _attempt=$_state/attempt.$_number
@@ -17,9 +18,8 @@ date +%s >"$_attempt/started" && [ -s "$_attempt/started" ] && : >"$_attempt/out
 }
 timeout -k 5 "$_seconds" /bin/sh "$_state/submit" "$_state" >"$_attempt/out" 2>"$_attempt/err" </dev/null
 _rc=$?
-# Words after which slurmctld may have the job all the same. 124 is timed out, 128 and above killed; without a word nobody knows.
-_uncertain='timed out|zero bytes|(send|receive|shutdown) failure|unexpected message|insane message|header lengths|unpack|unspecified error|connection (reset|forced)|would block'
 rm -f "$_state/environment"
+# 124 is timed out, 128 and above killed; without a word nobody knows
 if [ "$_rc" -ne 0 ] && case $_rc in 124 | 12[89] | 1[3-9]? | 2[0-4]?) false ;; esac &&
     [ -s "$_attempt/err" ] && ! grep -Eiq "$_uncertain" "$_attempt/err"; then
     rm -f "$_state/complete" # what is sent again is staged again
