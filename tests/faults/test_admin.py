@@ -144,16 +144,22 @@ def test_why_one_waits_and_until_when(world: World) -> None:
     assert "an admin holds it, and only an admin can release it" in submission.condition("Ready")["message"]
 
 
-def test_a_slurm_that_begins_anew_and_counts_from_one_again_ends_nothing(world: World) -> None:
-    """slurmctld with an empty state directory: the ids of our jobs are given to others."""
-    cancel_all(world)
-    submission, job_id = running(world)
+def begin_anew(world: World, first_id: str) -> None:
+    """slurmctld with an empty state directory."""
     controller = world.bed.slurm.service("slurmctld")
     controller.kill()
     world.slurm("find", "/run/bed/state", "-mindepth", "1", "-not", "-name", "jobcomp.log", "-delete")
-    world.slurm("sed", "--in-place", f"$ a FirstJobId={job_id}", "/etc/slurm/slurm.conf")
+    world.slurm("sed", "--in-place", "/^FirstJobId=/d", "/etc/slurm/slurm.conf")
+    world.slurm("sed", "--in-place", f"$ a FirstJobId={first_id}", "/etc/slurm/slurm.conf")
     controller.start()
     world.eventually(lambda: world.slurm("sinfo", "--noheader", "--states=idle", "--format=%D"), bool)
+
+
+def test_a_slurm_that_begins_anew_and_counts_from_one_again_ends_nothing(world: World) -> None:
+    """The ids of our jobs are given to others."""
+    cancel_all(world)
+    submission, job_id = running(world)
+    begin_anew(world, job_id)
     other = world.slurm("sbatch", "--parsable", "--wrap=exit 5", user="kirby").strip()
     assert other == job_id
     world.submit("true").wait_for_phase("Done")  # several looks later
@@ -161,3 +167,23 @@ def test_a_slurm_that_begins_anew_and_counts_from_one_again_ends_nothing(world: 
     # slurmdbd lets the jobs of a Slurm that forgot them end as cancelled; the other one cannot be launched beside the old step
     assert (status["phase"], status["slurm"]["state"]) in {("Submitted", "RUNNING"), ("Cancelled", "CANCELLED")}
     assert "restarts" not in status["slurm"]
+
+
+@pytest.mark.parametrize("wish", ["deleted", "held"])
+def test_the_job_that_has_our_id_now_is_not_touched(world: World, wish: str) -> None:
+    cancel_all(world)
+    with world.cluster("looked-at-seldom", limits={"pollIntervalSeconds": 20}) as cluster:
+        submission = cluster.submit("sleep 600")
+        job_id = submission.wait_for_state("RUNNING")["slurm"]["jobId"]
+        begin_anew(world, job_id)
+        options = ["--hold"] if wish == "deleted" else ["--begin=now+1hour"]
+        other = world.slurm("sbatch", "--parsable", *options, "--wrap=true", user="kirby").strip()
+        assert other == job_id
+        before = world.slurm("squeue", "--noheader", f"--jobs={job_id}", "--format=%T %r")
+        if wish == "deleted":
+            submission.delete(wait=False)
+            world.eventually(submission.is_gone, bool)
+        else:
+            submission.patch(suspend=True)
+            submission.wait_for_phase("Cancelled")  # as slurmdbd says
+        assert world.slurm("squeue", "--noheader", "--states=all", f"--jobs={job_id}", "--format=%T %r") == before

@@ -126,3 +126,16 @@ def test_stopped_while_starting(world: World) -> None:
 
     # before it is listening to signals it just ends
     assert set(codes.values()) <= {0, -signal.SIGTERM}, codes
+
+
+def test_what_was_deleted_long_ago_while_nobody_was_here_is_cancelled(world: World) -> None:
+    limits = {"pollIntervalSeconds": 1, "deletionDeadlineSeconds": 10}
+    with world.cluster("nobody-here", limits=limits) as cluster:
+        submission = cluster.submit("sleep 600")
+        submission.wait_for_state("RUNNING")
+        token = submission.token
+        with resting(world):
+            submission.delete(wait=False)
+            time.sleep(11)  # longer than its deletion may take
+        world.eventually(submission.is_gone, bool)
+        world.eventually(lambda: {job["state"] for job in world.jobs_of(token)}, lambda states: states == {"CANCELLED"})

@@ -325,6 +325,6 @@ def test_a_job_that_cannot_be_cancelled_holds_its_deletion_up_no_longer_than_the
 
         assert [job["state"] for job in world.jobs_of(token)] == ["RUNNING"]
         world.slurm("scancel", job_id)
-        left = f"Could not cancel Slurm job {job_id} within 10 s of the deletion; it may still run."
+        left = f"Could not cancel Slurm job {job_id} within 10 s; it may still run."
         world.eventually(lambda: world.events(submission.name), lambda events: left in str(events))
         assert 'slurmgate_jobs_left_behind_total{cluster="stubborn"} 1.0' in world.operator.get("/metrics")

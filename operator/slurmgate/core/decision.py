@@ -51,7 +51,7 @@ class Decision:
 def end_unsent(decision: Decision, now: datetime) -> Decision:
     """A submission that is not wanted any more and was certainly never sent simply ends."""
     record = decision.record
-    unwanted = record.wishes.cancel or record.wishes.deleted is not None
+    unwanted = record.wishes.cancel or record.wishes.deleted
     if record.stage not in {Stage.PREPARING, Stage.ACCEPTED} or not unwanted:
         return decision
     return finished(record, now, Phase.CANCELLED, Reason.CANCELLED, "Cancelled before it was submitted.")

@@ -28,6 +28,7 @@ def first_seen(submission: JobSubmission, now: datetime) -> Decision:
         ready_when=submission.spec.ready_when,
         tidy=not submission.spec.write_submission_files,
         wishes=_wishes(submission),
+        deletion_seen=now if submission.metadata.deletion_timestamp else None,
         stage=_stage(submission),
         standing=_standing(status),
         status=status,
@@ -51,6 +52,7 @@ def edited(record: Record, submission: JobSubmission, now: datetime) -> Decision
         generation=submission.metadata.generation,
         ready_when=submission.spec.ready_when,
         wishes=_wishes(submission),
+        deletion_seen=record.deletion_seen or (now if submission.metadata.deletion_timestamp else None),
         finalizers=finalizers,
         adopts=_adopts(submission) if record.stage is Stage.PREPARING else record.adopts,
     )
@@ -94,7 +96,7 @@ def _wishes(submission: JobSubmission) -> Wishes:
     return Wishes(
         cancel=submission.spec.cancel,
         suspend=submission.spec.suspend,
-        deleted=submission.metadata.deletion_timestamp,
+        deleted=submission.metadata.deletion_timestamp is not None,
         orphan=submission.spec.deletion_policy is DeletionPolicy.ORPHAN,
     )
 

@@ -30,7 +30,7 @@ ESTIMATE_STAYS = timedelta(minutes=5)
 
 def queue_seen(record: Record, seen: Seen, now: datetime) -> Decision:
     """Squeue answered. Only for records in KNOWN."""
-    rows = _ours(record, seen)
+    rows = rows_of(record, seen)
     tasks = merge(record.tasks if _is_array(record) or not rows else (), rows)
     in_queue = {task.index for task in rows if live(task)}
     # what was alive and is not listed any more has left the queue: accounting has to say how
@@ -53,7 +53,7 @@ def queue_seen(record: Record, seen: Seen, now: datetime) -> Decision:
 def accounting_seen(record: Record, seen: Seen | Unavailable, now: datetime, *, lost_after: timedelta) -> Decision:
     """Sacct answered, or did not. Only for records in KNOWN whose `unread` is set, and right after squeue has answered."""
     if isinstance(seen, Seen):
-        record = replace(record, tasks=merge_ended(record.tasks, _ours(record, seen)))
+        record = replace(record, tasks=merge_ended(record.tasks, rows_of(record, seen)))
     alive = any(map(live, record.tasks))
     ended = [task for task in record.tasks if not live(task)]
     if not alive and len(ended) >= _expected(record):
@@ -70,7 +70,9 @@ def accounting_seen(record: Record, seen: Seen | Unavailable, now: datetime, *, 
 def without_accounting(record: Record, exits: Seen | Unavailable, now: datetime, *, lost_after: timedelta) -> Decision:
     """The cluster keeps no accounting: squeue's own last word has to do, and what the batch script left. Right after squeue."""
     if isinstance(exits, Seen):
-        record = replace(record, tasks=merge_exits(record.tasks, _ours(record, exits), cancelled=record.cancelled is not None))
+        record = replace(
+            record, tasks=merge_exits(record.tasks, rows_of(record, exits), cancelled=record.cancelled is not None)
+        )
     if any(map(live, record.tasks)):
         return _tracked(record, now)
     if record.tasks and len(record.tasks) >= _expected(record):
@@ -90,7 +92,8 @@ def _missing(record: Record, now: datetime, lost_after: timedelta, *, who: str) 
     return stand(record, now, Reason.LOST, message, missing=since, lost=True)
 
 
-def _ours(record: Record, seen: Seen) -> tuple[Task, ...]:
+def rows_of(record: Record, seen: Seen) -> tuple[Task, ...]:
+    """The rows of an answer that are of the record's very job."""
     rows = seen.tasks.get(record.job_id or "", ())
     slurm = record.status.slurm
     submitted_at = slurm.submit_time if slurm else None

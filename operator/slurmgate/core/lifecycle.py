@@ -202,7 +202,7 @@ def let_go(record: Record, deadline: timedelta = DELETION_DEADLINE) -> Decision:
     if record.stage is Stage.ENDED or record.lost or record.disowned or not record.wishes.deleted:
         return Decision(released)
     job = f"Slurm job {record.job_id}" if record.job_id else "a Slurm job of it, if there is one,"
-    within = f"within {deadline.total_seconds():.0f} s of the deletion"
+    within = f"within {deadline.total_seconds():.0f} s"
     if record.wishes.end:
         failure = f"Could not cancel {job} {within}; it may still run."
     else:

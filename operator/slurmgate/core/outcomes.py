@@ -1,7 +1,7 @@
 """What came of asking a cluster something.
 
 A network call has three outcomes: it was done, it was certainly not done, or nobody can say. Each has its own type here, so
-that none of them can be taken for another by accident. Only a look-up (`Found`, `NeverSent`) turns `Uncertain` into knowledge.
+that none of them can be taken for another by accident. Only a look-up (`Submitted`, `NeverSent`) ends an `Uncertain`.
 """
 
 from dataclasses import dataclass, field

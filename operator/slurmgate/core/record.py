@@ -52,13 +52,13 @@ class Wishes:
 
     cancel: bool = False
     suspend: bool = False
-    deleted: datetime | None = None
+    deleted: bool = False
     orphan: bool = False
 
     @property
     def end(self) -> bool:
         """Whether a job that runs should stop."""
-        return self.cancel or (self.deleted is not None and not self.orphan)
+        return self.cancel or (self.deleted and not self.orphan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,8 @@ class Record:
     """How often in a row the present step did not get through."""
     not_before: datetime | None = None
     """When the present step may be tried again."""
+    deletion_seen: datetime | None = None
+    """When we first saw that it is being deleted: nobody may have been here to do anything about it before that."""
     held: bool = False
     """Slurm holds the job because spec.suspend asked for it."""
     cancelled: datetime | None = None

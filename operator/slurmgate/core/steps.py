@@ -14,9 +14,9 @@ DELETION_DEADLINE = timedelta(seconds=Limits().deletion_deadline_seconds)
 def next_step(record: Record, now: datetime, deadline: timedelta = DELETION_DEADLINE) -> Step | None:
     """What has to be done for this record now; None if only time, Slurm or the person can move it.
 
-    `deadline`: for how long after the deletion it is tried to cancel the job.
+    `deadline`: for how long it is tried to cancel the job of what is being deleted.
     """
-    overdue = record.wishes.deleted is not None and now - record.wishes.deleted >= deadline
+    overdue = record.deletion_seen is not None and now - record.deletion_seen >= deadline
     if overdue and record.stage in {Stage.UNKNOWN, Stage.KNOWN}:
         return Step.LET_GO
     return None if record.not_before and now < record.not_before else _next_in_turn(record, now)
@@ -65,6 +65,6 @@ def wake_at(record: Record, now: datetime, deadline: timedelta = DELETION_DEADLI
         times.append(record.not_before)
     if record.stage is Stage.KNOWN and record.wishes.end and record.cancelled and not record.lost:
         times.append(record.cancelled + CANCEL_AGAIN_AFTER)
-    if record.stage in {Stage.KNOWN, Stage.UNKNOWN} and record.wishes.deleted:
-        times.append(record.wishes.deleted + deadline)
+    if record.stage in {Stage.KNOWN, Stage.UNKNOWN} and record.deletion_seen:
+        times.append(record.deletion_seen + deadline)
     return min((time for time in times if time > now), default=None)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from slurmgate.core.outcomes import FindOutcome, Refused, Submitted, Unavailable, Uncertain
 from slurmgate.core.reasons import Reason
@@ -15,13 +15,15 @@ from slurmgate.slurm.gateway import Workplace
 from slurmgate.slurm.package import TOKEN
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Adoption:
     """Decides whether a job may be taken over, and writes down whose it is from then on."""
 
     references: References
     claimed: Callable[[str], bool]
     """Whether the job with this token is some submission's."""
+    under_way: set[str] = field(default_factory=set)
+    """The tokens of jobs that are being taken over now."""
 
     def refusal(self, token: str) -> Refused | None:
         """Why nobody may take over the job with this token, as far as that can be said without asking."""
@@ -33,10 +35,15 @@ class Adoption:
 
     async def take_over(self, site: Site, record: Record, token: str, job: Submitted) -> FindOutcome:
         """Make the job with this token the record's, if whoever had it has left it."""
+        if self.claimed(token) or token in self.under_way:
+            return _refused(f"another submission has taken over the job with {token}")
+        self.under_way.add(token)
         try:
             return await self._take_over(site, record, token, job)
         except ReferenceProblem as problem:
             return Uncertain(str(problem))
+        finally:
+            self.under_way.discard(token)
 
     async def _take_over(self, site: Site, record: Record, token: str, job: Submitted) -> FindOutcome:
         mine = Origin(await self.references.installation(), record.namespace, record.name, record.token)
@@ -49,8 +56,6 @@ class Adoption:
         if before != mine and await self.references.submission_uid(before.namespace, before.name) == before.uid:
             return _refused(f"{before.namespace}/{before.name} ({before.uid}) is still there")
         written = await site.gateway.belong(record.user, token, job.directory, mine)
-        if self.claimed(token):  # while all this was asked
-            return _refused(f"another submission has taken over the job with {token}")
         return job if written is None else Uncertain(written.message)
 
 

@@ -1,7 +1,9 @@
 """One worker per cluster: it holds the cluster's submissions and moves each of them on.
 
-Steppers take one submission at a time and do its next step; the tracker asks the queue for all of them at once. Both give what
-came of it back to `core.lifecycle`, store the record it answers with, and hand it to the outbox.
+Steppers take one submission at a time and do its next step (`core.steps`); the tracker asks the queue for all of them at once,
+the canceller has many jobs cancelled at once, and the sweeper looks for jobs that nobody has. What comes of it, what the person
+wants and what Slurm says become the next record (`core.lifecycle`, `core.desired`, `core.following`); that is stored and handed
+to the outbox.
 """
 
 import asyncio
@@ -22,6 +24,7 @@ from slurmgate.core.outcomes import (
     Refused,
     Staged,
     Submitted,
+    Unavailable,
     Uncertain,
 )
 from slurmgate.core.reasons import Reason
@@ -29,6 +32,7 @@ from slurmgate.core.record import Record, Stage, Step
 from slurmgate.engine.admission import Admitted, admit
 from slurmgate.engine.adopting import Adopted, Adoption
 from slurmgate.engine.cancelling import Canceller
+from slurmgate.engine.owning import in_queue
 from slurmgate.engine.ports import Outbox, References, Undelivered
 from slurmgate.engine.site import Site
 from slurmgate.engine.sweeping import Sweeper
@@ -144,10 +148,10 @@ class ClusterWorker:
                 tasks.create_task(self._canceller.run(), name=f"{self.name}-canceller"),
                 tasks.create_task(self._sweeper.run(), name=f"{self.name}-sweeper"),
             ]
-            async with asyncio.TaskGroup() as steps:
+            async with asyncio.TaskGroup() as steppers:
                 places = asyncio.Semaphore(STEPPERS)
                 while (token := await self._next(places)) is not None:
-                    step = steps.create_task(self._step(token), name=f"{self.name}-step-{token}")
+                    step = steppers.create_task(self._step(token), name=f"{self.name}-step-{token}")
                     step.add_done_callback(lambda _: places.release())
             for task in watching:
                 task.cancel()
@@ -279,25 +283,32 @@ class ClusterWorker:
         self._change(record.token, record.stage, lambda current: lifecycle.controlled(current, step, outcome, self._clock()))
 
     async def _ask(self, record: Record, step: Step) -> ControlOutcome:
-        site, job_id, directory = self._site, record.job_id or "", record.status.working_directory or ""
+        site, directory = self._site, record.status.working_directory or ""
         if site is None:
             return self._no_cluster
         match step:
-            case Step.HOLD:
-                return await site.gateway.hold(record.user, job_id)
-            case Step.RELEASE:
-                return await site.gateway.release(record.user, job_id)
+            case Step.HOLD | Step.RELEASE:
+                return await self._ask_slurm(site, record, step)
             case Step.DISOWN:
                 return await site.gateway.belong(record.user, record.job_token, directory, None)
             case _:
                 return await site.gateway.tidy(record.user, record.job_token, directory)
 
+    async def _ask_slurm(self, site: Site, record: Record, step: Step) -> ControlOutcome:
+        there = await in_queue(site, record.user, [record])
+        if isinstance(there, Unavailable):
+            return NotNow(there.reason, there.message)
+        if not there:
+            return None
+        ask = site.gateway.hold if step is Step.HOLD else site.gateway.release
+        return await ask(record.user, record.job_id or "")
+
     async def _let_go(self, record: Record) -> None:
         await self._outbox.let_go(record)
         decide = partial(lifecycle.let_go, deadline=self._deletion_deadline)
         left_behind = decide(record).events
-        if not self._change(record.token, record.stage, decide):  # the object was quicker to go
-            self._outbox.publish(record, left_behind)
+        if not self._change(record.token, record.stage, decide) and record.token not in self._records:
+            self._outbox.publish(record, left_behind)  # the object was quicker to go
         if left_behind and record.wishes.end:
             self._metrics.jobs_left_behind.labels(self.name).inc()
         if record.wishes.deleted:

@@ -80,7 +80,7 @@ class KubernetesOutbox:
             if not await self._confirm(record):
                 return
         except Undelivered:
-            if record.wishes.deleted is None:
+            if not record.wishes.deleted:
                 raise
             _log.warning("The last status could not be written; the object is deleted all the same", exc_info=True)
         try:

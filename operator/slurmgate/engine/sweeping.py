@@ -47,6 +47,7 @@ class Sweeper:
 
     async def _sweep(self, site: Site) -> None:
         for question in self._next(site):
+            self._turn += 1  # also past one who cannot log in: nobody waits for him
             _, answer = await look(site, question)
             if isinstance(answer, Seen):
                 await self._sweep_up(site, question.users, suspects(answer, self._claimed))
@@ -60,9 +61,9 @@ class Sweeper:
     def _next(self, site: Site) -> list[Question]:
         """Whose turn it is."""
         questions = site.questions(site.users)
-        first = self._turn if self._turn < len(questions) else 0
-        self._turn = first + MOST_QUESTIONS
-        return questions[first : self._turn]
+        if self._turn >= len(questions):
+            self._turn = 0
+        return questions[self._turn : self._turn + MOST_QUESTIONS]
 
     async def _sweep_up(self, site: Site, users: Collection[str], suspicious: Iterable[Task]) -> None:
         tokens: dict[str, dict[str, str | None]] = {user: {} for user in users}

@@ -14,8 +14,8 @@ from slurmgate.core.reasons import Reason
 MOST_WORDS = 2000
 
 _UNANSWERED = (
-    "timed out|Zero Bytes|(send|receive|shutdown) failure|Unexpected message|Insane message|Header lengths|unpack|"
-    "Connection (reset|forced)|would block"
+    "timed out|Zero Bytes|(send|receive|shutdown) failure|Unexpected (missing socket|message)|Insane message|Header lengths|"
+    "unpack|Connection (reset|forced)|would block"
 )
 UNCERTAIN = f"{_UNANSWERED}|Unspecified error"
 """Words of sbatch after which slurmctld may have the job all the same, in any case of letters: for `grep -E`, too.
@@ -47,8 +47,8 @@ _LATER = (
     (
         Reason.COMMAND_FAILED,
         re.compile(
-            r"No space left|quota|Read-only file system|the home is not there|Stale file handle|Input/output error|"
-            r"Cannot allocate memory|fork: |"
+            r"No space left|quota|Read-only file system|the home is not there|was there a moment ago|Stale file handle|"
+            r"Input/output error|Cannot allocate memory|fork: |"
             r"did not arrive whole|unexpected end|Unexpected EOF|partition not available|"
             r"Transport endpoint|not responding|\bexec: |sbatch: (not found|No such file|cannot execute|Permission denied)",
             re.IGNORECASE,

@@ -108,7 +108,7 @@ class History:
             case "Cancel" | "Orphan":
                 life.edit(life.draft.edited(deletionPolicy=wish))
             case "delete":
-                if life.record.wishes.deleted is None:
+                if not life.record.wishes.deleted:
                     life.delete()
             case "echo":
                 life.edit(life.draft.echoed())
@@ -153,7 +153,7 @@ class History:
     def _submit(self) -> None:
         assert not self.may_have_been_sent, "sbatch is run again although nobody knows what came of the last time"
         assert not self.life.record.wishes.cancel
-        assert self.life.record.wishes.deleted is None
+        assert not self.life.record.wishes.deleted
         self.may_have_been_sent = True
         self.life.send()
         outcome = self.cluster.sbatch(self.random)
@@ -299,7 +299,7 @@ class History:
         """Whatever has happened: a deletion comes to its end in time."""
         life = copy.copy(self.life)
         life.events, life.writes = list(life.events), list(life.writes)
-        if life.record.wishes.deleted is None and not life.record.over:
+        if not life.record.wishes.deleted and not life.record.over:
             life.delete()
         began = life.now
         while not life.record.over:
@@ -322,8 +322,8 @@ class History:
                 wake = steps.wake_at(life.record, life.now)
                 assert wake, "nothing to do, and nothing to wait for"
                 life.now = wake
-            assert life.record.wishes.deleted
-            assert life.now <= max(began, life.record.wishes.deleted + DELETION_DEADLINE)
+            assert life.record.deletion_seen
+            assert life.now <= max(began, life.record.deletion_seen + DELETION_DEADLINE)
 
 
 def check_status(status: JobSubmissionStatus) -> None:

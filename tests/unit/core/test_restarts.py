@@ -1,11 +1,13 @@
 """An operator that starts knows only what was written. It must not submit twice, nor lose what is under way."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
 from slurmgate.core.outcomes import Submitted
 from slurmgate.core.record import Stage, Step
+from slurmgate.core.steps import DELETION_DEADLINE
 from slurmgate.resources.submission import ArrayStatus, JobSubmissionStatus, Phase, SlurmStatus
 from tests.unit.core.build import JOB, NEVER_SENT, REFUSED, UNCERTAIN, UNREACHABLE, Draft, admission, pending, record_of, row
 from tests.unit.core.life import Life
@@ -38,6 +40,21 @@ def test_what_a_new_operator_does(live: Callable[[], Life], stage: Stage, step: 
     life.wait(1000).restart()
     assert (life.stage, life.next_step) == (stage, step)
     assert (life.status, len(life.writes)) == (status, writes), "a start is no reason to write"
+
+
+WHILE_NOBODY_WAS_HERE = {
+    "its job has to be cancelled": (Life().known().queue(row("RUNNING")), Step.CANCEL),
+    "its job stays, and the cluster has to be told": (Life(Draft().orphaning()).known().queue(row("RUNNING")), Step.DISOWN),
+    "there may be a job": (Life().admit().send(), Step.FIND),
+}
+
+
+@pytest.mark.parametrize(("life", "step"), WHILE_NOBODY_WAS_HERE.values(), ids=WHILE_NOBODY_WAS_HERE.keys())
+def test_what_was_deleted_while_nobody_was_here_is_not_let_go_untried(life: Life, step: Step) -> None:
+    life.draft = life.draft.deleted(life.now)
+    long_ago = DELETION_DEADLINE + timedelta(hours=1)
+    assert life.wait(long_ago.total_seconds()).restart().next_step is step
+    assert life.wait(long_ago.total_seconds()).next_step is Step.LET_GO
 
 
 PHASES = [None, *Phase]

@@ -163,8 +163,8 @@ def test_a_deletion_ends_within_its_deadline_even_if_the_cluster_never_answers(s
         wake = steps.wake_at(life.record, life.now)
         assert wake is not None
         life.now = wake
-    assert life.record.wishes.deleted
-    assert life.now - life.record.wishes.deleted == DELETION_DEADLINE
+    assert life.record.deletion_seen
+    assert life.now - life.record.deletion_seen == DELETION_DEADLINE
     life.let_go()
     assert life.stage is RELEASED
     assert told(life.events)[-1][0] == "Warning"

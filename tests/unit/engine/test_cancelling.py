@@ -14,6 +14,7 @@ from tests.unit.engine.telling import another
 from tests.unit.engine.world import World
 
 MANY = 60
+OTHER_TOKEN = "0b4bd4d2-13d7-4f2b-8a1c-5f0f5d2a9c11"
 FORBIDDEN = Refused(Reason.COMMAND_FAILED, "scancel: error: Kill job error on job id 1: Access/permission denied")
 
 
@@ -75,3 +76,21 @@ async def test_one_that_cannot_be_cancelled_says_so_and_the_others_are(world: Wo
     status = world.object(stubborn).status
     assert status.phase is Phase.SUBMITTED
     assert FORBIDDEN.message in {condition.message for condition in status.conditions}
+
+
+async def test_a_job_that_has_the_id_of_ours_now_is_left_alone(world: World) -> None:
+    """slurmctld has begun anew, and counts from one again."""
+    mine, theirs = await submitted(world, [another(1), another(2)])
+    world.slurm.jobs_of(mine)[0].token = OTHER_TOKEN
+    cancel(world, [mine, theirs])
+    await asyncio.sleep(5)
+    assert cancelled(world) == {theirs}
+
+
+async def test_neither_is_it_held(world: World) -> None:
+    (mine,) = await submitted(world, [another(1)])
+    (job,) = world.slurm.jobs_of(mine)
+    job.token, job.submitted = OTHER_TOKEN, asyncio.get_running_loop().time()
+    world.api.edit(mine, Draft.suspended)
+    await asyncio.sleep(1)
+    assert not job.held

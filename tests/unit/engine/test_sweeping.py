@@ -136,8 +136,9 @@ async def test_one_who_is_refused_ends_the_search(search: Search) -> None:
     search.site.hides_jobs = True
     search.site.users_by_owner = {f"{number}@x.example": f"user{number}" for number in range(4)}
     search.slurm.locked_out = {"user0", "user1"}
-    await search.sweep()
-    assert search.gates.passed["observe"] == 1
+    for looks in (1, 2, 4, 5):  # and the next one goes on behind him
+        await search.sweep()
+        assert search.gates.passed["observe"] == looks
 
 
 async def test_what_the_job_says_itself_counts(search: Search) -> None:

@@ -165,7 +165,7 @@ async def test_a_job_that_could_not_be_cancelled_is_told_of_once(world: World, w
     await world.settle()
     assert TOKEN in world.api.gone
     assert [event.message for _, event in world.api.events if "may still run" in event.message] == [
-        "Could not cancel Slurm job 1 within 600 s of the deletion; it may still run. login1: no route to host"
+        "Could not cancel Slurm job 1 within 600 s; it may still run. login1: no route to host"
     ]
     assert not world.worker.records
 

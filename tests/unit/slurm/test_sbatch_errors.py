@@ -104,6 +104,7 @@ LOOKED_UP = [
     "Unable to contact slurm controller (shutdown failure)",
     "Message receive failure",
     "Unexpected message received",
+    "Unexpected missing socket error",
     "Insane message length",
     "Header lengths are longer than data received",
     "Unspecified error",

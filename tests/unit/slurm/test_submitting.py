@@ -143,6 +143,14 @@ async def test_a_directory_that_went_away_since_it_was_staged_is_waited_for(logi
     assert "cannot create directory" in waits.message
 
 
+async def test_a_home_that_goes_away_while_it_is_staged_is_waited_for(login: LoginNode) -> None:
+    login.shell.exported["PATH"] = f"{login.folder}:/usr/bin:/bin"
+    login.says("tar", before='rm -rf "$HOME/x"; exec /usr/bin/tar "$@"')
+    waits = await login.gateway.stage("kirby", package("~/x"))
+    assert isinstance(waits, NotNow)
+    assert "No such file or directory" in waits.message
+
+
 async def test_a_second_call_runs_nothing(login: LoginNode) -> None:
     login.says("sbatch", "7\n")
     await login.submit()

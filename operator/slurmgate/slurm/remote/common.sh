@@ -19,15 +19,18 @@ fail() { # the words of what went wrong
     tell trouble "$(printf '%s' "$1" | base64 | tr -d '\n')"
     end
 }
+home_for() { # a path; what is not mounted says nothing: no marker is to be seen there, and nothing can be written
+    case $1 in
+    "${HOME:-?}" | "${HOME:-?}"/*) [ -O "$HOME" ] || [ -w "$HOME" ] || fail "$HOME: the home is not there" ;;
+    esac
+}
 read_place() { # token and directory, the first two lines of stdin; sets _token, _directory and _state
     IFS= read -r _token && IFS= read -r _directory || exit 1
     case $_directory in
     '~') _directory=$HOME ;;
     '~/'*) _directory=$HOME/${_directory#'~/'} ;;
     esac
-    case $_directory in # what is not mounted says nothing: no marker is to be seen there, and nothing can be written
-    "${HOME:-?}" | "${HOME:-?}"/*) [ -O "$HOME" ] || [ -w "$HOME" ] || fail "$HOME: the home is not there" ;;
-    esac
+    home_for "$_directory"
     _state=${_directory%/}/.slurmgate/$_token
 }
 count_attempts() { # folder; sets _number

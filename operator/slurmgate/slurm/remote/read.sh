@@ -1,6 +1,7 @@
 # Reads a script that lies on the cluster. stdin: its path, the most bytes it may have.
 IFS= read -r path && IFS= read -r most || exit 1
 case $path in '~/'*) path=$HOME/${path#'~/'} ;; esac
+home_for "$path"
 [ ! -d "$path" ] || fail "$path: Is a directory"
 [ -f "$path" ] || [ ! -e "$path" ] || fail "$path: Not a regular file" # opening a pipe would wait for ever
 words=$(head -c 0 -- "$path" 2>&1) || fail "$words"

@@ -6,7 +6,12 @@ words=$(mkdir -p -- "$_directory/.slurmgate" 2>&1) || {
     case $_directory in "$HOME"/*) [ -w "$HOME" ] || words="$words ($HOME: the home is not there or cannot be written to)" ;; esac
     fail "$words"
 }
-_directory=$(cd -P -- "$_directory" && pwd -P) || fail "$_directory: cannot be entered"
+amiss() { # what is missing has been there: the home may be away
+    case $1 in *'No such file or directory'*) fail "$1 ($_directory was there a moment ago)" ;; esac
+    fail "$1"
+}
+words=$(cd -P -- "$_directory" 2>&1) || amiss "$words"
+_directory=$(cd -P -- "$_directory" && pwd -P)
 [ -w "$_directory" ] || fail "$_directory: Permission denied"
 _state=${_directory%/}/.slurmgate/$_token
 staged() {
@@ -26,7 +31,7 @@ rm -rf "$_state".new.* "$_state".old.*
 new=$_state.new.$$
 undo() {
     rm -rf "$new"
-    fail "$1"
+    amiss "$1"
 }
 words=$(mkdir -m 700 "$new" 2>&1 && tar -xmf - -C "$new" 2>&1) || undo "$words"
 [ "$(cat "$new/complete" 2>/dev/null)" = "$digest" ] || undo "the package did not arrive whole"
