@@ -53,7 +53,8 @@ class Adoption:
         before = origins.get(job.job_id, mine)
         if before.installation != mine.installation:
             return _refused(f"the job with {token} belongs to another Kubernetes cluster")
-        if before != mine and await self.references.submission_uid(before.namespace, before.name) == before.uid:
+        there = await self.references.submission(before.namespace, before.name)
+        if before != mine and there and there.uid == before.uid:
             return _refused(f"{before.namespace}/{before.name} ({before.uid}) is still there")
         written = await site.gateway.belong(record.user, token, job.directory, mine)
         return job if written is None else Uncertain(written.message)

@@ -1,13 +1,14 @@
 """Reads what resources name: the engine's References over the API server."""
 
 from slurmgate.core.reasons import Reason
-from slurmgate.engine.ports import ReferenceProblem
+from slurmgate.engine.ports import Existing, ReferenceProblem
 from slurmgate.kube.addresses import Address
 from slurmgate.kube.content import Kind
 from slurmgate.kube.errors import ApiError, NotFoundError
 from slurmgate.kube.references import ReferenceProblemError, ReferenceReader
 from slurmgate.kube.session import ApiSession
-from slurmgate.resources.submission import JobSubmission
+from slurmgate.resources.base import FINALIZER
+from slurmgate.resources.submission import JobSubmission, JobSubmissionStatus, Metadata
 
 _OLDEST_NAMESPACE = "kube-system"
 
@@ -63,12 +64,14 @@ class KubernetesReferences:
             self._installation = str(body["metadata"]["uid"])
         return self._installation
 
-    async def submission_uid(self, namespace: str, name: str) -> str | None:
-        """The uid of the JobSubmission of this name, None if there is none."""
+    async def submission(self, namespace: str, name: str) -> Existing | None:
+        """The JobSubmission of this name, None if there is none."""
         try:
             body = await self._api.get(Address(JobSubmission.PLURAL, namespace, name))
         except NotFoundError:
             return None
         except ApiError as error:
             raise ReferenceProblem(Reason.REFERENCE_UNREADABLE, f"JobSubmission {namespace}/{name}: {error}") from None
-        return str(body["metadata"]["uid"])
+        metadata = Metadata.model_validate(body["metadata"])
+        phase = JobSubmissionStatus.model_validate(body.get("status") or {}).phase
+        return Existing(metadata.uid, over=bool(phase and phase.ended) and FINALIZER not in metadata.finalizers)

@@ -1,6 +1,7 @@
 """What the engine asks of the world around it, as it wants it. Implemented in `outbox` and `inputs`; tests bring their own."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from slurmgate.core.decision import Decision, Event
@@ -20,6 +21,15 @@ class ReferenceProblem(Exception):  # noqa: N818 - a state of the world, not an 
         self.reason = reason
 
 
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """A JobSubmission in the API, whoever works on it."""
+
+    uid: str
+    over: bool
+    """It has ended, and nothing is done for it any more."""
+
+
 class References(Protocol):
     """Reads what resources name. Nothing is cached. Everything raises ReferenceProblem."""
 
@@ -35,8 +45,8 @@ class References(Protocol):
     async def installation(self) -> str:
         """Which Kubernetes cluster this is."""
 
-    async def submission_uid(self, namespace: str, name: str) -> str | None:
-        """The uid of the JobSubmission of this name, None if there is none."""
+    async def submission(self, namespace: str, name: str) -> Existing | None:
+        """The JobSubmission of this name, None if there is none."""
 
 
 class Undelivered(Exception):  # noqa: N818 - a state of the world, not an error of ours

@@ -1,4 +1,8 @@
-"""Searches a cluster for our jobs whose submission is gone: its finalizer was taken off, or its job could not be cancelled."""
+"""Searches a cluster for our jobs that no submission waits for.
+
+The submission is gone: its finalizer was taken off, or its job could not be cancelled. Or it has ended, and Slurm has taken its
+job up again: a slurmctld that is killed forgets the last seconds, and with them that jobs have ended or were cancelled.
+"""
 
 import asyncio
 import logging
@@ -77,7 +81,7 @@ class Sweeper:
                 self._strays[user] = found
 
     async def _strays_of(self, site: Site, user: str, tokens: Mapping[str, str | None]) -> tuple[Stray, ...] | None:
-        """The user's jobs of this installation whose submission, as it is written down beside them, is not in the API.
+        """The user's jobs of this installation whose submission, as it is written down beside them, does not wait for them.
 
         `tokens` by job id are hearsay: squeue was asked by somebody else. None if it cannot be found out now.
         """
@@ -88,14 +92,19 @@ class Sweeper:
         origins = await site.gateway.origins(user, places)
         if isinstance(origins, Unavailable):
             return None
-        strays = [Stray(place.job_id, user, place.token, origins[place.job_id]) for place in places if place.job_id in origins]
-        return tuple([stray for stray in strays if await self._is_stray(stray)])
+        found = [Stray(place.job_id, user, place.token, origins[place.job_id]) for place in places if place.job_id in origins]
+        strays = [await self._confirmed(stray) for stray in found]
+        return tuple(stray for stray in strays if stray)
 
-    async def _is_stray(self, stray: Stray) -> bool:
+    async def _confirmed(self, stray: Stray) -> Stray | None:
+        """With what became of its submission; None if that waits for the job."""
         origin = stray.origin
         if origin.installation != await self._references.installation() or self._claimed(stray.token):
-            return False
-        return await self._references.submission_uid(origin.namespace, origin.name) != origin.uid
+            return None
+        there = await self._references.submission(origin.namespace, origin.name)
+        if there is None or there.uid != origin.uid:
+            return stray
+        return replace(stray, ended=True) if there.over else None
 
     async def _cancelled(self, site: Site, user: str, strays: tuple[Stray, ...]) -> tuple[Stray, ...]:
         """The same, each with what came of cancelling it. One that was adopted meanwhile is none any more."""

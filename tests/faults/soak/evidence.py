@@ -12,6 +12,8 @@ _FIELDS = "jobid,user,state,submit,start,comment,submitline"
 """The comment is there once the job has ended; the line is not if slurmctld was killed before slurmdbd had heard of the job."""
 _TOKEN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OVER = {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "PREEMPTED", "DEADLINE"}
+_ENDS = "/run/bed/state/jobcomp.log"
+_END = re.compile(r"JobId=(\d+) .* JobState=(\w+) .* WorkDir=(\S+) ")
 _AT_ONCE = 1000
 
 
@@ -43,7 +45,8 @@ def gather(ground: Ground) -> Evidence:
         for line in _sacct(ground, map(str, range(first, min(first + _AT_ONCE, next_id))))
     ]
     files = ground.shell(f'cd {RUNS} && grep --with-filename --no-messages "^begin" * || true').splitlines()
-    return Evidence(tasks(records, queue), runs(files), "\n".join((*records, *queue)))
+    ends = ground.shell(f"cat {_ENDS}").splitlines()
+    return Evidence(tasks(records, queue, ends), runs(files), "\n".join((*records, *queue, *ends)))
 
 
 def _sacct(ground: Ground, ids: Iterable[str]) -> list[str]:
@@ -59,15 +62,17 @@ def _lines(ground: Ground, *command: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def tasks(records: Iterable[str], queue: Iterable[str]) -> dict[str, list[Task]]:
+def tasks(records: Iterable[str], queue: Iterable[str], ends: Iterable[str] = ()) -> dict[str, list[Task]]:
     """The last record of each job and task that has a token, by token."""
+    ended = [match.groups() for line in ends if (match := _END.match(line))]
     alive = {(token, job, index, user, state) for job, index, user, state, token in _rows(queue, 4, _TOKEN.search)}
     living = {job for _, job, *_ in alive}
     latest: dict[tuple[str, str, str], tuple[tuple[str, str], Task]] = {}
     for job_id, user, state, submit, start, token in _rows(records, 5, _TOKEN.search):
         job, _, index = job_id.partition("_")
         key, age = (token, job, index), (submit, start)
-        task = Task(job, user, state.split()[0], index, queued=job in living and state.split()[0] not in _OVER)
+        before = frozenset(end for number, end, place in ended if number == job_id and place.endswith(token[:8]))
+        task = Task(job, user, state.split()[0], index, job in living and state.split()[0] not in _OVER, before)
         if key not in latest or age >= latest[key][0]:
             latest[key] = age, task
     found: dict[str, list[Task]] = {}

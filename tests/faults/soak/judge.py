@@ -4,12 +4,13 @@ The truth is Slurm's: a submission's jobs are those that carry its token, whatev
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 ENDED = {"Done", "Aborted", "Cancelled", "Rejected"}
 _DONE = {"COMPLETED"}
 _CANCELLED = {"CANCELLED"}
+_FINAL = {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT"}
 _ABORTED = {"FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "PREEMPTED", "DEADLINE", "REVOKED"}
 
 
@@ -61,6 +62,9 @@ class Task:
     index: str = ""
     queued: bool = False
     """Whether squeue has it alive."""
+    before: frozenset[str] = frozenset()
+    """How it had ended before, by slurmctld's own log. One that is killed forgets the last seconds, and takes up jobs
+    again that were over."""
 
     @property
     def over(self) -> bool:
@@ -156,7 +160,15 @@ def _wrong_phase(case: Case, told: Told, tasks: list[Task]) -> str | None:
         right = "Cancelled" if told.phase != "Rejected" and case.cancelled else "Rejected"
         if right == "Rejected" and not case.refused:
             return None if _must_run(case) else f"told {told} of what was to be cancelled"  # the first is lost, see there
-    return None if told.phase == right else f"told {told}, right is {right}: {[task.state for task in tasks]}"
+    if told.phase == right or told.phase in _earlier_phases(tasks):
+        return None
+    return f"told {told}, right is {right}: {[task.state for task in tasks]}"
+
+
+def _earlier_phases(tasks: list[Task]) -> set[str]:
+    """What was right before Slurm took the job up again. Only of ends after which no living slurmctld does that."""
+    (ends,) = (task.before & _FINAL for task in tasks) if len(tasks) == 1 else (frozenset[str](),)
+    return {_phase([replace(tasks[0], state=state)]) for state in ends}
 
 
 def _phase(tasks: list[Task]) -> str:

@@ -73,6 +73,12 @@ async def test_it_is_reported(search: Search) -> None:
     assert not search.cancelled
 
 
+async def test_one_that_slurm_has_taken_up_again_after_its_end_is_reported(search: Search) -> None:
+    search.references.uids["lab", "hello"] = OTHER_TOKEN
+    search.references.over.add(OTHER_TOKEN)
+    assert "has ended, and Slurm has taken it up again" in await search.sweep()
+
+
 async def test_it_is_cancelled_if_the_cluster_says_so(search: Search) -> None:
     search.cancelling()
     assert "Slurm was asked to cancel it." in await search.sweep()

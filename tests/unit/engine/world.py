@@ -13,7 +13,7 @@ from slurmgate.core.outcomes import NotNow, Observation, Refused, Unavailable
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record
 from slurmgate.engine.cluster import ClusterWorker
-from slurmgate.engine.ports import ReferenceProblem, Undelivered
+from slurmgate.engine.ports import Existing, ReferenceProblem, Undelivered
 from slurmgate.engine.site import Site
 from slurmgate.resources.base import FINALIZER
 from slurmgate.resources.cluster import SlurmClusterSpec
@@ -86,6 +86,7 @@ class FakeReferences:
         self._gates = gates
         self.owners: str | None = "*@nintendo.example"
         self.uids: dict[tuple[str, str], str] = {}
+        self.over: set[str] = set()
         self.content: dict[str, bytes] = {"scripts/run.sh": b"#!/bin/sh\nhostname\n"}
 
     async def of_submission(self, kind: str, namespace: str, name: str, key: str, *, where: str) -> bytes:
@@ -101,8 +102,9 @@ class FakeReferences:
     async def installation(self) -> str:
         return "this-cluster"
 
-    async def submission_uid(self, namespace: str, name: str) -> str | None:
-        return self.uids.get((namespace, name))
+    async def submission(self, namespace: str, name: str) -> Existing | None:
+        uid = self.uids.get((namespace, name))
+        return Existing(uid, over=uid in self.over) if uid else None
 
     async def namespace_annotation(self, namespace: str, annotation: str) -> str | None:
         await self._gates.at("namespace_annotation")

@@ -48,6 +48,19 @@ def test_jobs_of_others_do_not_count() -> None:
     assert tasks(["7|kirby|COMPLETED|x|y||sbatch --wrap=true"], ["8|N/A|kirby|RUNNING|"]) == {}
 
 
+def test_how_it_had_ended_before_slurm_took_it_up_again() -> None:
+    line = "JobId={} UserId=kirby(7001) JobState={} Partition=batch WorkDir=/home/kirby/slurmgate/lab/a-{} ReservationName= "
+    ends = [
+        line.format("7", "COMPLETED", TOKEN[:8]),
+        line.format("7", "FAILED", "another1"),
+        line.format("8", "FAILED", TOKEN[:8]),
+    ]
+
+    assert tasks([record("7", "NODE_FAIL")], [], ends) == {
+        TOKEN: [Task("7", "kirby", "NODE_FAIL", before=frozenset({"COMPLETED"}))]
+    }
+
+
 def test_what_jobs_wrote_down() -> None:
     lines = ["soak-1.kirby:begin 7 kirby", "soak-1.kirby:begin 7 kirby", "soak-2-again.mario:begin 8 mario"]
 

@@ -14,7 +14,7 @@ def case(**how: bool) -> Case:
     return Case("uid", "name", "kirby", **how)
 
 
-def task(state: str = "COMPLETED", job_id: str = "7", **how: str | bool) -> Task:
+def task(state: str = "COMPLETED", job_id: str = "7", **how: str | bool | frozenset[str]) -> Task:
     return Task(job_id, **{"user": "kirby", "state": state, **how})  # type: ignore[arg-type]
 
 
@@ -37,6 +37,12 @@ GOOD: dict[str, tuple[Case, Told | None, list[Task], list[Run]]] = {
     "its job was left alone": (case(deleted=True, orphan=True), None, [task("RUNNING", queued=True)], [run()]),
     "tasks end differently": (case(), Told("Aborted", "7"), [task(index="0"), task("FAILED", index="1")], [run(), run()]),
     "a task was cancelled": (case(), Told("Cancelled", "7"), [task(index="0"), task("CANCELLED", index="1")], [run()]),
+    "it was over, and Slurm has taken it up again": (
+        case(),
+        DONE,
+        [task("FAILED", before=frozenset({"COMPLETED", "NODE_FAIL"}))],
+        [run(), run()],
+    ),
     "Slurm lost it": (case(), LOST, [task("RUNNING")], [run()]),
     "Slurm lost it before accounting heard of it": (case(), LOST, [], []),
     "Slurm lost it before it was known, and it was sent again": (
@@ -56,6 +62,13 @@ WRONG: dict[str, tuple[Verdict, Case, Told | None, list[Task], list[Run]]] = {
     "two jobs, by their own files": (Verdict.TWICE, case(), DONE, [task()], [run(), run("8")]),
     "two jobs of what is deleted": (Verdict.TWICE, case(deleted=True), None, [task(), task("CANCELLED", "8")], [run()]),
     "called failed": (Verdict.WRONG_PHASE, case(), Told("Aborted", "7"), [task()], [run()]),
+    "called failed, while it is run again": (
+        Verdict.WRONG_PHASE,
+        case(),
+        Told("Aborted", "7"),
+        [task(before=frozenset({"NODE_FAIL"}))],
+        [run(), run()],
+    ),
     "called done": (Verdict.WRONG_PHASE, case(), DONE, [task("FAILED")], [run()]),
     "called done, while it was cancelled": (Verdict.WRONG_PHASE, case(), DONE, [task("CANCELLED")], [run()]),
     "called done, and a task failed": (Verdict.WRONG_PHASE, case(), DONE, [task(index="0"), task("FAILED", index="1")], []),
