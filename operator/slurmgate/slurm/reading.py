@@ -86,7 +86,7 @@ class Reader:
         if not isinstance(answer, TooMuch):
             return answer
         if len(job_ids) == 1:
-            return await self._sacct(user, jobs, "--allocations")  # without steps, and so without peak memory
+            return await self._sacct(user, jobs, "--allocations")  # lacks what steps alone know: about memory
         tasks: dict[str, tuple[Task, ...]] = {}
         for half in (job_ids[: len(job_ids) // 2], job_ids[len(job_ids) // 2 :]):
             answer = await self._account(user, half)
