@@ -15,9 +15,9 @@ import pytest
 import pytest_asyncio
 
 import bed
-from slurmgate.core.outcomes import ClusterFacts, NeverSent, NotNow, Refused, Seen, Submitted, Unavailable, Uncertain
+from slurmgate.core.outcomes import ClusterFacts, NeverSent, NotNow, Refused, Seen, Submitted, Task, Unavailable, Uncertain
 from slurmgate.core.reasons import Reason
-from slurmgate.slurm import directives, remote, staging
+from slurmgate.slurm import directives, login, remote, staging
 from slurmgate.slurm.gateway import File
 from slurmgate.slurm.options import NotUnderstoodError
 from tests.integration.gateway import Job, Site, eventually, site_of
@@ -341,6 +341,30 @@ async def test_of_many_submits_at_once_one_becomes_a_job(site: Site) -> None:
     outcomes = await asyncio.gather(*(site.send(job) for _ in range(6)))
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Submitted", *["Uncertain"] * 5]
     assert len(jobs_of(site, job)) == 1
+
+
+async def test_accounting_that_is_too_much_at_once_is_told_in_parts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    array, single = [await site.run("#!/bin/sh\nsleep 1\n", **more) for more in ({"array": "0-9"}, {})]
+    (alone,) = await site.record(single)
+    await site.record(array, tasks=10)
+    monkeypatch.setitem(login._LONG_ANSWERS, "run", 10 * 1024)
+    seen = await site.gateway.account("kirby", [array.job_id, single.job_id])
+    assert isinstance(seen, Seen)
+    assert seen.tasks[single.job_id] == (alone,)
+    assert {(task.index, task.state) for task in seen.tasks[array.job_id]} == {(str(index), "COMPLETED") for index in range(10)}
+
+
+async def test_of_all_accounting_a_look_up_is_told_its_own(site: Site) -> None:
+    mine, other = await site.run("#!/bin/sh\ntrue\n"), await site.run("#!/bin/sh\ntrue\n")
+    for job in (mine, other):
+
+        async def told(token: str = job.token) -> dict[str, tuple[Task, ...]]:
+            seen = await site.gateway._reader.accounted("kirby", token, seconds=3600)
+            assert isinstance(seen, Seen)
+            return seen.tasks
+
+        tasks = await eventually(told)
+        assert [(job_id, task.token) for job_id, (task,) in tasks.items()] == [(job.job_id, job.token)]
 
 
 async def test_accounting_that_is_down_says_nothing_about_any_job(site: Site) -> None:

@@ -50,10 +50,10 @@ class Reason(StrEnum):
     KEY_UNAVAILABLE = "KeyUnavailable", "The user's private key could not be read."
     CLUSTER_UNREACHABLE = "ClusterUnreachable", "No login node could be reached over SSH; it is tried again."
     HOST_KEY_MISMATCH = "HostKeyMismatch", "The login node's host key is not one that the SlurmCluster lists."
-    AUTHENTICATION_FAILED = "AuthenticationFailed", "The login node refused the user's key, or did not let the user in."
+    AUTHENTICATION_FAILED = "AuthenticationFailed", "The login node refused the user's key."
     LOGIN_SHELL_FAILED = (
         "LoginShellFailed",
-        "The user's login shell did not run our command to its end: look at the start files (.bashrc) and at the home.",
+        "The user's log-in did not come to the end of our command: look at the start files (.bashrc) and at the home.",
     )
     CONTROLLER_UNAVAILABLE = "ControllerUnavailable", "slurmctld did not answer; nothing is concluded from that."
     ACCOUNTING_UNAVAILABLE = "AccountingUnavailable", "slurmdbd did not answer; nothing is concluded from that."

@@ -1,14 +1,16 @@
 """A cluster driven by Slurm's own commands over SSH: what is asked of it, and what is done there."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from slurmgate.core.outcomes import (
+    ClusterFacts,
     ControlOutcome,
     FindOutcome,
     NotNow,
+    Observation,
     Refused,
     Staged,
     StageOutcome,
@@ -21,8 +23,8 @@ from slurmgate.core.strays import Origin
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import MAX_SCRIPT_BYTES
 from slurmgate.slurm import staging, verdicts
-from slurmgate.slurm.gateway import Package
-from slurmgate.slurm.login import TRANSFER_SECONDS, NoAnswer, Runner
+from slurmgate.slurm.gateway import Package, Workplace
+from slurmgate.slurm.login import TRANSFER_SECONDS, LoginNode, NoAnswer, Runner
 from slurmgate.slurm.lookup import LookUp, what_it_says
 from slurmgate.slurm.reading import Reader, chunks
 
@@ -33,12 +35,41 @@ _NOT_KILLED = re.compile(r"Kill job error on job id ([0-9]{1,10})\b")
 _OVER = re.compile(r"Invalid job id|already (completing|completed|finished)|no longer pending", re.IGNORECASE)
 
 
-class CliGateway(Reader):
+class CliGateway:
     """One cluster."""
 
     def __init__(self, runner: Runner, cluster: SlurmClusterSpec) -> None:
-        super().__init__(runner, cluster)
-        self._lookup = LookUp(self._login, self, seconds=self._seconds)
+        self._commands = cluster.commands
+        self._seconds = cluster.limits.command_timeout_seconds
+        self._login = LoginNode(runner, seconds=self._seconds)
+        self._reader = Reader(self._login, cluster)
+        self._lookup = LookUp(self._login, self._reader, seconds=self._seconds)
+
+    # Questions -------------------------------------------------------------------------------------------------------
+
+    async def describe(self, user: str) -> ClusterFacts | Unavailable:
+        """See Gateway."""
+        return await self._reader.describe(user)
+
+    async def observe(self, user: str, users: Collection[str] | None) -> Observation:
+        """See Gateway."""
+        return await self._reader.observe(user, users)
+
+    async def account(self, user: str, job_ids: Sequence[str]) -> Observation:
+        """See Gateway."""
+        return await self._reader.account(user, job_ids)
+
+    async def exits(self, user: str, jobs: Sequence[Workplace]) -> Observation:
+        """See Gateway."""
+        return await self._reader.exits(user, jobs)
+
+    async def workplaces(self, user: str, job_ids: Sequence[str]) -> Sequence[Workplace] | Unavailable:
+        """See Gateway."""
+        return await self._reader.workplaces(user, job_ids)
+
+    async def origins(self, user: str, jobs: Sequence[Workplace]) -> Mapping[str, Origin] | Unavailable:
+        """See Gateway."""
+        return await self._reader.origins(user, jobs)
 
     # One submission --------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ _REASONS = {
     Cause.HOST_KEY_MISMATCH: Reason.HOST_KEY_MISMATCH,
     Cause.NO_HOST_KEYS: Reason.HOST_KEY_MISMATCH,
     Cause.AUTHENTICATION_FAILED: Reason.AUTHENTICATION_FAILED,
-    Cause.NO_LOGIN: Reason.AUTHENTICATION_FAILED,
+    Cause.NO_LOGIN: Reason.LOGIN_SHELL_FAILED,
     Cause.KEY_UNAVAILABLE: Reason.KEY_UNAVAILABLE,
 }
 TIMED_OUT: Final = {124, 137}
@@ -41,6 +41,12 @@ class Runner(Protocol):
         ...
 
 
+class TooMuch(Unavailable):
+    """The answer is longer than what is taken at once: less has to be asked for."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
     """A program did not come to its end, or was never started."""
@@ -50,10 +56,13 @@ class NoAnswer:
     message: str
     blame: Reason | None = Reason.CLUSTER_UNREACHABLE
     """Why nothing was heard of its end; None if it is for what it was asked."""
+    too_much: bool = False
+    """It was answering, and stopped for the length of its answer."""
 
     def unavailable(self, failed: Reason) -> Unavailable:
         """For a question; `failed` is the reason if it was asked and found no end."""
-        return Unavailable(self.not_run or self.blame or failed, self.message)
+        kind = TooMuch if self.too_much else Unavailable
+        return kind(self.not_run or self.blame or failed, self.message)
 
     def not_now(self) -> NotNow:
         """For what is harmless to repeat."""
@@ -82,6 +91,8 @@ class LoginNode:
                 return remote.answer(outcome.stdout) or NoAnswer(None, _unended(outcome, limit), blame)
             case DidNotRun(cause, message):
                 return NoAnswer(_REASONS.get(cause, Reason.CLUSTER_UNREACHABLE), message)
+            case Unknown(message, excess=excess) if remote.begun(excess[:_ANSWER_BYTES]):
+                return NoAnswer(None, message, blame=None, too_much=True)
             case Unknown(message, connected):
                 return NoAnswer(None, message, Reason.LOGIN_SHELL_FAILED if connected else Reason.CLUSTER_UNREACHABLE)
             case _:
@@ -98,14 +109,17 @@ class LoginNode:
         stdin = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
         return await self.ask(user, program, stdin=stdin, seconds=seconds)
 
-    async def command(self, user: str, *argv: str, failed: Reason) -> tuple[str, ...] | Unavailable:
-        """The lines that one of Slurm's commands prints, if it ends well; `failed` is the reason if it does not."""
-        answer = await self.ask(user, "run", *argv)
+    async def command(self, user: str, *argv: str, failed: Reason, having: str = "") -> remote.Answer | Unavailable:
+        """What one of Slurm's commands prints, if it ends well; `failed` is the reason if it does not.
+
+        Lines without the text `having` stay on the cluster.
+        """
+        answer = await self.ask(user, "run", *argv, stdin=f"{having}\n".encode())
         if isinstance(answer, NoAnswer):
             return answer.unavailable(failed)
         status = answer.get(remote.STATUS)
         if status == "0":
-            return answer.rows
+            return answer
         words = verdicts.shortened(answer.words(remote.ERROR)) or f"exit status {status}"
         return Unavailable(failed, f"{argv[0].rpartition('/')[2]}: {words}")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from functools import partial
 from typing import Final
 
 from slurmgate.core.outcomes import (
@@ -61,9 +62,10 @@ class LookUp:
 
     async def _known_to_slurm(self, user: str, token: str, marker: Answer, *, sure: bool) -> Submitted | Uncertain | None:
         """The job with this token; None if squeue and sacct do not know it. `sure`: the marker says that there is none."""
-        for source in (await self._reader.observe(user, [user]), await self._accounted(user, marker)):
-            match source:
-                case Seen():
+        since = (_age(marker) or 0) + DAY_SECONDS
+        for ask in (partial(self._reader.observe, user, [user]), partial(self._reader.accounted, user, token, seconds=since)):
+            match await ask():
+                case Seen() as source:
                     if job_id := _with_token(source, token):
                         return await self._placed(user, job_id, marker)
                 case Unavailable(Reason.NO_ACCOUNTING) if not sure and (_age(marker) or 0) > MIN_JOB_AGE_SECONDS:
@@ -77,10 +79,6 @@ class LookUp:
                 case Unavailable(_, message):
                     return Uncertain(message)
         return None
-
-    async def _accounted(self, user: str, marker: Answer) -> Seen | Unavailable:
-        """All jobs of the user since the day before the last attempt."""
-        return await self._reader.accounted_since(user, (_age(marker) or 0) + DAY_SECONDS)
 
     async def _placed(self, user: str, job_id: str, marker: Answer) -> Submitted | Uncertain:
         """The job with its working directory: where its marker is, or where Slurm says if that is somewhere else."""

@@ -5,7 +5,7 @@ What cannot be known is said so: only a program that came to its end, with its c
 
 import re
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -22,7 +22,7 @@ from slurmgate.core.strays import Origin
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.slurm import records, verdicts
 from slurmgate.slurm.gateway import Workplace
-from slurmgate.slurm.login import LoginNode, NoAnswer, Runner
+from slurmgate.slurm.login import LoginNode, NoAnswer, TooMuch
 from slurmgate.slurm.remote import Answer
 
 T = TypeVar("T")
@@ -34,10 +34,10 @@ JOBS_AT_ONCE: Final = 1000
 class Reader:
     """Asks one cluster."""
 
-    def __init__(self, runner: Runner, cluster: SlurmClusterSpec) -> None:
+    def __init__(self, login: LoginNode, cluster: SlurmClusterSpec) -> None:
+        self._login = login
         self._commands = cluster.commands
         self._seconds = cluster.limits.command_timeout_seconds
-        self._login = LoginNode(runner, seconds=self._seconds)
 
     async def describe(self, user: str) -> ClusterFacts | Unavailable:
         """Check that all commands are there, and ask for version, partitions and policy."""
@@ -64,7 +64,7 @@ class Reader:
         # slurmctld itself picks out the jobs of one user; of several squeue would, after it has fetched everybody's
         whose = [f"--user={name}" for name in users] if users is not None and len(users) == 1 else []
         mark = secrets.token_hex(4)
-        rows = await self._squeue(user, *whose, f"--Format={records.queue_format(mark)}")
+        rows = await self._squeue(user, *whose, f"--Format={records.queue_format(mark)}", mark=mark)
         if isinstance(rows, Unavailable):
             return rows
         return Seen(Source.QUEUE, records.queue(rows, mark=mark, users=users).tasks)
@@ -73,10 +73,26 @@ class Reader:
         """The accounting records of these jobs (sacct)."""
         tasks: dict[str, tuple[Task, ...]] = {}
         for some in chunks(job_ids):
-            answer = await self._sacct(user, f"--jobs={','.join(some)}")
+            answer = await self._account(user, some)
             if isinstance(answer, Unavailable):
                 return answer
             tasks |= await self._with_full_exit_codes(user, answer.tasks)
+        return Seen(Source.ACCOUNTING, tasks)
+
+    async def _account(self, user: str, job_ids: Sequence[str]) -> Seen | Unavailable:
+        """The records of as many jobs at once as there is room for. The tasks of an array may be too many even alone."""
+        jobs = f"--jobs={','.join(job_ids)}"
+        answer = await self._sacct(user, jobs)
+        if not isinstance(answer, TooMuch):
+            return answer
+        if len(job_ids) == 1:
+            return await self._sacct(user, jobs, "--allocations")  # lacks what steps alone know: about memory
+        tasks: dict[str, tuple[Task, ...]] = {}
+        for half in (job_ids[: len(job_ids) // 2], job_ids[len(job_ids) // 2 :]):
+            answer = await self._account(user, half)
+            if isinstance(answer, Unavailable):
+                return answer
+            tasks |= answer.tasks
         return Seen(Source.ACCOUNTING, tasks)
 
     async def exits(self, user: str, jobs: Sequence[Workplace]) -> Observation:
@@ -94,7 +110,7 @@ class Reader:
         places: list[Workplace] = []
         for some in chunks(job_ids):
             mark = secrets.token_hex(4)
-            rows = await self._squeue(user, f"--jobs={','.join(some)}", f"--Format={records.workplace_format(mark)}")
+            rows = await self._squeue(user, f"--jobs={','.join(some)}", f"--Format={records.workplace_format(mark)}", mark=mark)
             if isinstance(rows, Unavailable):
                 return rows
             places += records.workplaces(rows, mark=mark)
@@ -120,22 +136,24 @@ class Reader:
         trouble = answer.words("trouble")
         return Unavailable(Reason.COMMAND_FAILED, trouble) if trouble else answer
 
-    async def accounted_since(self, user: str, seconds: int) -> Seen | Unavailable:
-        """The accounting records of all jobs of the user since so many seconds."""
-        return await self._sacct(user, "--allocations", f"--user={user}", f"--starttime=now-{seconds}")
+    async def accounted(self, user: str, token: str, *, seconds: int) -> Seen | Unavailable:
+        """The accounting records of the user's jobs with this token, among those of the last so many seconds."""
+        return await self._sacct(user, "--allocations", f"--user={user}", f"--starttime=now-{seconds}", having=token)
 
-    async def _squeue(self, user: str, *arguments: str) -> tuple[str, ...] | Unavailable:
+    async def _squeue(self, user: str, *arguments: str, mark: str) -> Iterator[str] | Unavailable:
         squeue = (self._commands.squeue, "--noheader", "--all", "--states=all")
-        return await self._login.command(user, *squeue, *arguments, failed=Reason.CONTROLLER_UNAVAILABLE)
+        answer = await self._login.command(user, *squeue, *arguments, failed=Reason.CONTROLLER_UNAVAILABLE)
+        return answer if isinstance(answer, Unavailable) else answer.rows(mark)
 
-    async def _sacct(self, user: str, *arguments: str) -> Seen | Unavailable:
-        mark = f"|{secrets.token_hex(8)}|"
+    async def _sacct(self, user: str, *arguments: str, having: str = "") -> Seen | Unavailable:
+        mark = f"|{secrets.token_hex(4)}"
         sacct = (self._commands.sacct, "--noheader", "--parsable2", f"--delimiter={mark}", "--duplicates")
         layout = f"--format={records.ACCOUNT_FORMAT}"
-        rows = await self._login.command(user, *sacct, *arguments, layout, failed=Reason.ACCOUNTING_UNAVAILABLE)
-        if not isinstance(rows, Unavailable):
-            return Seen(Source.ACCOUNTING, records.account(rows, mark=mark).tasks)
-        return replace(rows, reason=Reason.NO_ACCOUNTING) if "storage is disabled" in rows.message else rows
+        words = (*sacct, *arguments, layout)
+        answer = await self._login.command(user, *words, failed=Reason.ACCOUNTING_UNAVAILABLE, having=having)
+        if not isinstance(answer, Unavailable):
+            return Seen(Source.ACCOUNTING, records.account(answer.rows(mark), mark=mark).tasks)
+        return replace(answer, reason=Reason.NO_ACCOUNTING) if "storage is disabled" in answer.message else answer
 
     async def _with_full_exit_codes(self, user: str, tasks: dict[str, tuple[Task, ...]]) -> dict[str, tuple[Task, ...]]:
         """Up to 25.11 sacct shows exit code 137 as 9. squeue has all of it for as long as it knows the job."""
@@ -143,7 +161,7 @@ class Reader:
         if not doubtful:
             return tasks
         mark = secrets.token_hex(4)
-        rows = await self._squeue(user, f"--jobs={','.join(doubtful)}", f"--Format={records.exit_code_format(mark)}")
+        rows = await self._squeue(user, f"--jobs={','.join(doubtful)}", f"--Format={records.exit_code_format(mark)}", mark=mark)
         codes = {} if isinstance(rows, Unavailable) else records.exit_codes(rows, mark=mark)
         return {job: tuple(records.with_full_exit_code(row, codes) for row in rows) for job, rows in tasks.items()}
 

@@ -7,13 +7,14 @@ comes from people travels on stdin. Answers stand between two sentinel lines; wh
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
 KILL_AFTER_SECONDS = 5
-_BEGIN, _END, _RUN = "SLURMGATE-BEGIN", "SLURMGATE-END", "SLURMGATE-"
-STATUS, ERROR = f"{_RUN}STATUS", f"{_RUN}ERROR"
+_BEGIN, _END = b"\nSLURMGATE-BEGIN\n", b"\nSLURMGATE-END\n"
+STATUS, ERROR = "SLURMGATE-STATUS", "SLURMGATE-ERROR"
 """Keys that run.sh adds to the output of the command: its exit status and its stderr."""
 
 
@@ -39,17 +40,22 @@ def command(name: str, *arguments: str, seconds: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The lines between the sentinels."""
+    """What stands between the sentinels.
 
-    lines: tuple[str, ...]
+    It is read where it lies: as a list of lines, a start file that prints line ends would make it many times as large.
+    """
 
-    def all(self, key: str) -> tuple[str, ...]:
+    body: bytes = field(repr=False)
+    """Lines, with a line end before and after each."""
+
+    def all(self, key: str) -> Iterator[str]:
         """All values of a key."""
-        return tuple(line[len(key) + 1 :] for line in self.lines if line.startswith(f"{key}="))
+        return self._found(rf"\n{key}=(.*)")
 
     def get(self, key: str) -> str:
         """The value of a key (the last one), empty if there is none."""
-        return next(reversed(self.all(key)), "")
+        start = self.body.rfind(f"\n{key}=".encode())
+        return next(self._found(rf"\n{key}=(.*)", start), "") if start >= 0 else ""
 
     def number(self, key: str) -> int | None:
         """A value that is a number."""
@@ -67,18 +73,24 @@ class Answer:
         """A value that travelled as base64, as text for people."""
         return self.content(key).decode("utf-8", "replace").strip()
 
-    @property
-    def rows(self) -> tuple[str, ...]:
-        """The output of a command started by run.sh."""
-        return tuple(line for line in self.lines if line and not line.startswith(_RUN))
+    def rows(self, mark: str) -> Iterator[str]:
+        """The lines in which this mark stands: rows that a command started by run.sh has printed."""
+        end = 0
+        while (found := self.body.find(mark.encode(), end)) >= 0:
+            end = self.body.index(b"\n", found)
+            yield self.body[self.body.rindex(b"\n", 0, found) + 1 : end].decode("utf-8", "replace")
+
+    def _found(self, pattern: str, start: int = 0) -> Iterator[str]:
+        matches = re.compile(pattern.encode()).finditer(self.body, start)
+        return (match[1].decode("utf-8", "replace") for match in matches)
 
 
 def answer(stdout: bytes) -> Answer | None:
     """What a program answered; None if it did not come to its end."""
-    lines = stdout.decode("utf-8", "replace").split("\n")
-    try:
-        begin = lines.index(_BEGIN)
-        end = len(lines) - 1 - lines[::-1].index(_END)
-    except ValueError:
-        return None
-    return Answer(tuple(lines[begin + 1 : end])) if begin < end else None
+    begin, end = stdout.find(_BEGIN), stdout.rfind(_END)
+    return Answer(stdout[begin + len(_BEGIN) - 1 : end + 1]) if 0 <= begin < end else None
+
+
+def begun(stdout: bytes) -> bool:
+    """Whether a program has begun to answer."""
+    return _BEGIN in stdout

@@ -58,7 +58,8 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
     def verdict(self, *, connected: bool) -> Ran | Unknown:
         """The outcome. `connected`: the connection outlived the exchange."""
         if self._too_much:
-            return Unknown(f"stopped after {self._limit} bytes of output", connected=connected)
+            words = f"stopped after {self._limit} bytes of output"
+            return Unknown(words, connected=connected, excess=bytes(self._output[None]))
         if self._status is None:
             return Unknown(f"the connection ended while the command ran: {self._loss or 'closed without an exit status'}")
         if not (self._eof or connected):

@@ -4,7 +4,7 @@ The three are separate types so that none is taken for another by accident. Only
 into one of the other two.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -60,6 +60,8 @@ class Unknown:
     message: str
     connected: bool = False
     """The connection was there to the last: it is the command, or what the user's shell runs before it, that does not end."""
+    excess: bytes = field(default=b"", repr=False, compare=False)
+    """Its stdout so far, if it was stopped for writing too much."""
 
 
 Outcome = Ran | DidNotRun | Unknown

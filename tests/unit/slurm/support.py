@@ -12,7 +12,7 @@ from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import JobSubmissionSpec
 from slurmgate.slurm.cli import CliGateway
 from slurmgate.slurm.gateway import File, Package
-from slurmgate.ssh.outcome import Outcome, Ran
+from slurmgate.ssh.outcome import Outcome, Ran, Unknown
 
 TOKEN = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 OTHER_TOKEN = "0b4bd4d2-13d7-4f2b-8a1c-5f0f5d2a9c11"
@@ -61,7 +61,7 @@ class Shell:
     commands: list[Sequence[str]] = field(default_factory=list, repr=False)
 
     async def run(self, user: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float, output_limit: int) -> Outcome:
-        del user, output_limit
+        del user
         self.commands.append(argv)
         words = [self.path if word == "/bin/sh" else word for word in argv]
         process = await asyncio.create_subprocess_exec(
@@ -73,7 +73,10 @@ class Shell:
             cwd="/",
         )
         stdout, stderr = await asyncio.wait_for(process.communicate(stdin), deadline)
-        return Ran(process.returncode or 0, self.noise + stdout, stderr)
+        stdout = self.noise + stdout
+        if len(stdout + stderr) > output_limit:
+            return Unknown(f"stopped after {output_limit} bytes of output", connected=True, excess=stdout[:output_limit])
+        return Ran(process.returncode or 0, stdout, stderr)
 
 
 @dataclass
@@ -154,16 +157,30 @@ class LoginNode:
             f"printf '%s\\n' {shlex.quote(row)} | sed \"s/@/$mark/\"",
         )
 
-    def accounting(self, *, token: str = TOKEN, job_id: str = "7", state: str = "COMPLETED") -> None:
-        """sacct, which separates as it was told to."""
-        cells = [job_id, state, "0:0", "0:0", "1700000000", "1700000001", "1700000002", "1", "00:01", "", "kirby", "batch"]
-        cells += ["node1", "None", f"sbatch --comment=slurmgate:{token} x", ""]
-        row = "@".join(cells)
+    def accounting(self, *, token: str = TOKEN, job_id: str = "7", state: str = "COMPLETED", others: int = 0) -> None:
+        """sacct, which separates as it was told to. Before the job it knows so many `others`, of no token."""
+        before = f"seq 1000 {999 + others} | sed 's/.*/{_record('&', state, '')}/'\n" if others else ""
+        self.says("sacct", before=f"{{ {before}\necho '{_record(job_id, state, token)}'; }} | sed \"s/@/{_DELIMITER}/g\"")
+
+    def accounting_of_all(self, *, steps: int) -> None:
+        """sacct, which knows every job that it is asked about, and so many steps of each."""
+        job, step = (_record(job_id, "COMPLETED", "") for job_id in ("$job", "$job.$step"))
         self.says(
             "sacct",
-            before="for word; do case $word in --delimiter=*) with=${word#*=} ;; esac; done\n"
-            f"printf '%s\\n' {shlex.quote(row)} | sed \"s/@/$with/g\"",
+            before=f"steps=$(seq 0 {steps - 1}); for word; do case $word in\n"
+            "--jobs=*) jobs=$(echo ${word#*=} | tr , ' ') ;;\n"
+            "--allocations) steps= ;; esac; done\n"
+            f'for job in $jobs; do echo "{job}"; for step in $steps; do echo "{step}"; done; done | sed "s/@/{_DELIMITER}/g"',
         )
+
+
+_DELIMITER = "$(printf '%s\\0' \"$@\" | sed -zn 's/^--delimiter=//p' | tr -d '\\0')"
+
+
+def _record(job_id: str, state: str, token: str) -> str:
+    """A row of sacct, with @ between its cells."""
+    cells = [job_id, state, "0:0", "0:0", "1700000000", "1700000001", "1700000002", "1", "00:01", "", "kirby", "batch"]
+    return "@".join([*cells, "node1", "None", f"sbatch --comment=slurmgate:{token} x", ""])
 
 
 def _split(content: bytes) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 
 from slurmgate.core.outcomes import ClusterFacts, NotNow, Partition, Refused, Seen, Source, Unavailable, Uncertain
 from slurmgate.core.reasons import Reason
+from slurmgate.slurm import login as login_node
 from slurmgate.slurm import remote
 from slurmgate.slurm.cli import CliGateway
 from slurmgate.ssh.outcome import Cause, DidNotRun, Outcome, Ran, Unknown
@@ -113,6 +114,44 @@ async def test_accounting_is_asked_about_a_thousand_jobs_at_a_time(login: LoginN
     assert login.runs("sacct") == 3
 
 
+async def test_accounting_that_says_too_much_is_asked_about_fewer_jobs(
+    login: LoginNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(login_node._LONG_ANSWERS, "run", 16 * 1024)
+    login.accounting_of_all(steps=2)
+    jobs = [str(number) for number in range(1, 101)]
+    seen = await login.gateway.account("kirby", jobs)
+    assert isinstance(seen, Seen)
+    assert sorted(seen.tasks, key=int) == jobs
+    assert login.runs("sacct") > 2
+
+
+@pytest.mark.parametrize(("steps", "runs"), [(10, 1), (200, 2)])
+async def test_a_job_that_is_too_much_by_itself_is_told_without_its_steps(
+    login: LoginNode, monkeypatch: pytest.MonkeyPatch, steps: int, runs: int
+) -> None:
+    monkeypatch.setitem(login_node._LONG_ANSWERS, "run", 16 * 1024)
+    login.accounting_of_all(steps=steps)
+    seen = await login.gateway.account("kirby", ["7"])
+    assert isinstance(seen, Seen)
+    assert [task.state for task in seen.tasks["7"]] == ["COMPLETED"]
+    assert login.runs("sacct") == runs
+
+
+async def test_what_is_too_much_is_no_fault_of_the_shell_that_told_it(
+    login: LoginNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(login_node._LONG_ANSWERS, "run", 128)
+    login.accounting_of_all(steps=1)
+    answer = await login.gateway.account("kirby", ["7"])
+    assert isinstance(answer, Unavailable)
+    assert (answer.reason, answer.message) == (Reason.ACCOUNTING_UNAVAILABLE, "stopped after 128 bytes of output")
+    login.shell.noise = b"Welcome!\n" * 100_000
+    answer = await login.gateway.account("kirby", ["7"])
+    assert isinstance(answer, Unavailable)
+    assert answer.reason is Reason.LOGIN_SHELL_FAILED
+
+
 async def test_one_part_that_fails_says_nothing_about_any_job(login: LoginNode) -> None:
     login.says("sacct", "7|COMPLETED\n", stderr="sacct: error: Connection refused\n", status=1)
     assert await login.gateway.account("kirby", ["7"]) == Unavailable(
@@ -190,7 +229,7 @@ CAUSES = {
     Cause.NO_HOST_KEYS: Reason.HOST_KEY_MISMATCH,
     Cause.HOST_KEY_MISMATCH: Reason.HOST_KEY_MISMATCH,
     Cause.AUTHENTICATION_FAILED: Reason.AUTHENTICATION_FAILED,
-    Cause.NO_LOGIN: Reason.AUTHENTICATION_FAILED,
+    Cause.NO_LOGIN: Reason.LOGIN_SHELL_FAILED,
     Cause.KEY_UNAVAILABLE: Reason.KEY_UNAVAILABLE,
 }
 

@@ -1,11 +1,13 @@
 """Looking a submission up: marker, squeue, sacct, and what may be concluded from their answers."""
 
 import os
+import time
 
 import pytest
 
 from slurmgate.core.outcomes import NeverSent, Refused, Submitted, Uncertain
 from slurmgate.core.reasons import Reason
+from slurmgate.slurm import login as login_node
 from tests.unit.slurm.support import OTHER_TOKEN, TOKEN, LoginNode, package
 
 
@@ -76,12 +78,22 @@ async def test_a_job_in_the_queue_is_found_by_its_token(login: LoginNode, age: i
     attempt(login, age=age, out="", err="")
     login.queue()
     assert await find(login) == Submitted("7", directory=login.directory)
+    assert login.runs("sacct") == 0
 
 
 async def test_a_job_in_accounting_is_found_by_its_token(login: LoginNode) -> None:
     attempt(login, out="", err="")
     login.queue(token=OTHER_TOKEN, job_id="6")
     login.accounting()
+    assert await find(login) == Submitted("7", directory=login.directory)
+
+
+async def test_of_many_jobs_in_accounting_only_this_one_comes_over_the_wire(
+    login: LoginNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(login_node._LONG_ANSWERS, "run", 16 * 1024)
+    attempt(login, out="", err="")
+    login.accounting(others=1000)
     assert await find(login) == Submitted("7", directory=login.directory)
 
 
@@ -104,6 +116,20 @@ LOOKUPS: dict[str, tuple[int, dict[str, str], type]] = {
 @pytest.mark.parametrize(("age", "content", "outcome"), LOOKUPS.values(), ids=LOOKUPS.keys())
 async def test_a_job_that_slurm_does_not_know(login: LoginNode, age: int, content: dict[str, str], outcome: type) -> None:
     attempt(login, age=age, **{"out": "", "err": "", **content})
+    assert isinstance(await find(login), outcome)
+
+
+@pytest.mark.parametrize("started", [None, ""], ids=["not written", "not filled"])
+@pytest.mark.parametrize(("age", "outcome"), [(10, Uncertain), (10_000, NeverSent)])
+async def test_an_attempt_that_was_killed_before_it_wrote_its_time_is_as_old_as_its_folder(
+    login: LoginNode, started: str | None, age: int, outcome: type
+) -> None:
+    folder = login.state / "attempt.1"
+    folder.mkdir(parents=True)
+    if started is not None:
+        (folder / "started").write_text(started)
+    then = time.time() - age
+    os.utime(folder, (then, then))
     assert isinstance(await find(login), outcome)
 
 

@@ -9,7 +9,8 @@ tell directory "$(cd -P -- "$_directory" 2>/dev/null && pwd -P)"
 [ ! -e "$_state/complete" ] || tell staged yes
 tell job "$(head -c 20 "$_state/job" 2>/dev/null | head -n 1)"
 if [ "$_number" -gt 0 ]; then
-    tell started "$(cat "$attempt/started" 2>/dev/null)"
+    started=$(cat "$attempt/started" 2>/dev/null)
+    tell started "${started:-$(date -r "$attempt" +%s)}" # submit.sh may have been killed before it said so
     [ ! -e "$attempt/failed" ] || tell failed yes
     tell rc "$(cat "$attempt/rc" 2>/dev/null)"
     tell_file out "$attempt/out"
