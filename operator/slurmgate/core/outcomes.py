@@ -81,7 +81,7 @@ class Admission:
 
 
 AdmissionOutcome = Admission | Refused | NotNow
-StageOutcome = Staged | Refused | NotNow | Uncertain
+StageOutcome = Staged | Refused | NotNow
 SubmitOutcome = Submitted | Refused | NotNow | Uncertain
 FindOutcome = Submitted | Refused | NeverSent | Uncertain
 ControlOutcome = None | NotNow | Refused

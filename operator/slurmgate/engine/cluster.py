@@ -251,9 +251,7 @@ class ClusterWorker:
         site, started = self._site, self._clock()
         if site is None or record.stage is not Stage.ACCEPTED:
             return
-        staged = await site.gateway.stage(record.user, package)
-        if isinstance(staged, Uncertain):  # staging twice is harmless, so not knowing is as good as not done
-            staged = NotNow(Reason.CLUSTER_UNREACHABLE, staged.message)
+        staged = site.controller_down or await site.gateway.stage(record.user, package)
         if not isinstance(staged, Staged):
             refusal = staged
             self._change(record.token, Stage.ACCEPTED, lambda current: lifecycle.submitted(current, refusal, self._clock()))

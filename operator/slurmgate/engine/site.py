@@ -21,6 +21,7 @@ from slurmgate.identity.source import MappingFile
 from slurmgate.kube.content import Content, Kind
 from slurmgate.kube.watch import Followed, Unreadable
 from slurmgate.resources.cluster import KnownHosts, PartitionStatus, SlurmCluster, SlurmClusterSpec
+from slurmgate.slurm import verdicts
 from slurmgate.slurm.cli import CliGateway
 from slurmgate.slurm.gateway import Gateway
 from slurmgate.ssh.credentials import KeyUnavailable, PrivateKey
@@ -95,6 +96,14 @@ class Site:
         if self._health.facts is not None:
             return self._health.facts.accounting
         return all(condition.reason != Reason.NO_ACCOUNTING for condition in self._status.conditions)
+
+    @property
+    def controller_down(self) -> NotNow | None:
+        """Why nobody has to ask slurmctld now: it does not answer, and is tried every few seconds, for all of them."""
+        answer = self._health.answer
+        if isinstance(answer, Unavailable) and verdicts.later(answer.message) is answer.reason is Reason.CONTROLLER_UNAVAILABLE:
+            return NotNow(answer.reason, answer.message)
+        return None
 
     def user_of(self, owner: str) -> str | Refused | NotNow:
         """The Slurm user that an owner is."""

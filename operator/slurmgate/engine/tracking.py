@@ -37,7 +37,7 @@ class Tracker:
         async with asyncio.TaskGroup() as self._tasks:
             while True:
                 site = self.site
-                if site is not None:
+                if site is not None and not site.controller_down:
                     for question in site.questions({record.user for record in self._known()}):
                         self._begin(f"look-{question.askers[0]}", partial(self._ask, site, question))
                 await asyncio.sleep(site.spec.limits.poll_interval_seconds if site else _IDLE_SECONDS)

@@ -109,10 +109,11 @@ async def test_a_slow_look_does_not_hold_up_what_people_want(world: World) -> No
     await running(world)
     world.gates.close("observe")
     await world.gates.reached("observe")
+    hanging = world.gates.release_others("observe")
     world.api.edit(TOKEN, Draft.cancelled)
     await world.settle(seconds=5)
     assert world.slurm.jobs[0].cancelled is not None
-    world.gates.open("observe")
+    hanging.set()
 
 
 async def test_a_user_whose_login_hangs_keeps_nobody_elses_jobs_from_being_looked_at(world: World) -> None:

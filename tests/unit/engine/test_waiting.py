@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from slurmgate.core.outcomes import NotNow
 from slurmgate.core.reasons import Reason
 from slurmgate.resources.base import FINALIZER
 from slurmgate.resources.submission import Phase
@@ -50,6 +51,18 @@ async def test_an_owner_without_an_entry_is_refused_once(world: World) -> None:
     assert world.object().status.phase is Phase.REJECTED
     assert events(world) == [("Warning", Reason.USER_NOT_MAPPED)]
     assert len(writes(world)) <= 2
+
+
+async def test_while_slurmctld_is_known_to_be_down_it_is_left_alone(world: World) -> None:
+    world.site.controller_down = NotNow(Reason.CONTROLLER_UNAVAILABLE, "Unable to contact slurm controller")
+    world.api.create(Draft())
+    await world.settle(seconds=600)
+    assert not world.gates.passed["stage"] + world.gates.passed["observe"]
+    assert writes(world)[-1][2] == Reason.CONTROLLER_UNAVAILABLE
+    world.site.controller_down = None
+    world.worker.wake()
+    await world.settle()
+    assert world.object().status.phase is Phase.DONE
 
 
 async def test_the_mapping_may_come_a_moment_after_the_submission(world: World) -> None:
@@ -165,7 +178,7 @@ async def test_a_job_that_could_not_be_cancelled_is_told_of_once(world: World, w
     await world.settle()
     assert TOKEN in world.api.gone
     assert [event.message for _, event in world.api.events if "may still run" in event.message] == [
-        "Could not cancel Slurm job 1 within 600 s; it may still run. login1: no route to host"
+        "Could not cancel Slurm job 1 within 600 s; it may still run. slurm_load_jobs error: Unable to contact slurm controller"
     ]
     assert not world.worker.records
 

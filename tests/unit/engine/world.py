@@ -50,6 +50,7 @@ class FakeSite:
         self.spec = CLUSTER
         self.gateway = slurm
         self.keeps_accounting = True
+        self.controller_down: NotNow | None = None
         self.users_by_owner = {"kirby@nintendo.example": "kirby", "mario@nintendo.example": "mario"}
         self.mapping_is_there = True
         self.strays: list[str] = []
