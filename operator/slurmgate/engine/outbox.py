@@ -65,8 +65,8 @@ class KubernetesOutbox:
                 )
 
     def refuse_cluster(self, metadata: Metadata, problem: str) -> None:
-        """Post an event on the SlurmCluster, and log it: whoever made the operator's version newer or older reads that."""
-        _log.error("SlurmCluster %s is not used: %s", metadata.name, problem, extra={"cluster": metadata.name})
+        """Post an event on the SlurmCluster, and log it."""
+        _log.error("SlurmCluster %s cannot be used as it is: %s", metadata.name, problem, extra={"cluster": metadata.name})
         target = Target(SlurmCluster.KIND, None, metadata.name, metadata.uid)
         self._recorder.post(target, type="Warning", reason=Reason.UNREADABLE, message=problem)
 
