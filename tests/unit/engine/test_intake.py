@@ -142,6 +142,14 @@ async def test_a_cluster_that_goes_closes_its_site_and_ends_no_job(operator: Ope
     assert operator.world.object().status.phase is Phase.DONE
 
 
+async def test_the_end_of_an_earlier_life_of_a_name_ends_no_later_one(operator: Operator) -> None:
+    operator.hears_of_cluster()
+    operator.hears_of_cluster(uid="cluster-2")
+    operator.hears_of_cluster("DELETED")
+    await asyncio.sleep(1)
+    assert [site.runs for site in operator.sites] == [False, True]
+
+
 async def test_what_cannot_be_read_is_rejected_and_the_others_are_served(operator: Operator) -> None:
     operator.hears_of_cluster()
     bad = Draft().with_spec(files=[{"name": "x", "inlineBase64": "abc"}])
