@@ -366,6 +366,14 @@ class Submission:
         """Its condition Ready once it has this reason."""
         return self.world.eventually(lambda: self.condition("Ready"), lambda ready: ready.get("reason") == reason)
 
+    def tear_away(self) -> str:
+        """Take the finalizer off by force and delete it, as people do when something hangs. Returns its token."""
+        token = self.token
+        self.delete(wait=False)
+        self.world.api.patch(self._path, {"metadata": {"finalizers": None}})
+        self.world.eventually(self.is_gone, bool)
+        return token
+
     def patch(self, **spec: Any) -> None:
         """Change its spec."""
         self.world.api.patch(self._path, {"spec": spec})

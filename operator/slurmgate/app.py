@@ -25,7 +25,6 @@ from slurmgate.kube.addresses import Address
 from slurmgate.kube.errors import ApiError
 from slurmgate.kube.events import EventRecorder
 from slurmgate.kube.lease import Leadership
-from slurmgate.kube.login import login_handler
 from slurmgate.kube.session import ApiSession, Json
 from slurmgate.kube.watch import follow
 from slurmgate.kube.writer import StatusWriter
@@ -129,7 +128,7 @@ async def _lead(
             intake.cluster(None, cluster)
 
         stop_kopf, kopf_ready = asyncio.Event(), asyncio.Event()
-        handlers = registry(intake, login_handler(api))
+        handlers = registry(intake, api)
         watching = asyncio.create_task(_watch(handlers, terminated, ready=kopf_ready, stop=stop_kopf), name="kopf")
         ready = asyncio.create_task(kopf_ready.wait(), name="kopf-ready")
         await asyncio.wait({watching, ready}, return_when=asyncio.FIRST_COMPLETED)

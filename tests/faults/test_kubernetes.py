@@ -144,17 +144,30 @@ def test_it_hangs_for_longer_than_a_request_may_take(world: World) -> None:
 
 @pytest.mark.slow
 def test_a_watch_resumes_where_history_is_forgotten(world: World, operator: Life) -> None:
-    cancelled, deleted = waiting(world, "cancelled-unseen"), waiting(world, "deleted-unseen")
-    token = deleted.token
-    operator.signal(signal.SIGSTOP)
-    cancelled.patch(cancel=True)
-    deleted.delete(wait=False)
-    new = some("made unseen")
-    submit(world, new)
-    forget_history(world)
-    with away(world, "kube-apiserver"):
-        pass
-    operator.signal(signal.SIGCONT)
+    with world.cluster("forgotten", limits={"sweepIntervalSeconds": 10}) as sweeping, world.cluster("vanishing") as vanishing:
+        for cluster in (sweeping, vanishing):
+            cluster.wait_for("Ready", "True")
+        cancelled, deleted = waiting(world, "cancelled-unseen"), waiting(world, "deleted-unseen")
+        torn_away = sweeping.submit("sleep 600")
+        torn_away.wait_for_state("RUNNING")
+        token = deleted.token
+        operator.signal(signal.SIGSTOP)
+        with away(world, "kube-apiserver"):
+            pass  # its watches have ended, or it would read from them what comes now
+        cancelled.patch(cancel=True)
+        deleted.delete(wait=False)
+        gone = torn_away.tear_away()
+        world.api.delete(path("SlurmCluster", vanishing.name), wait=True)
+        new = some("made unseen")
+        submit(world, new)
+        forget_history(world)
+        with away(world, "kube-apiserver"):
+            pass
+        operator.signal(signal.SIGCONT)
+
+        assert f"(uid {gone}) is gone" in sweeping.wait_for("NoStrayJobs", "False")["message"]
+        vanishing.submit().wait_for_reason("ClusterNotFound")
+        world.slurm("scancel", *(job["id"] for job in world.jobs_of(gone)))
 
     cancelled.wait_for_phase("Cancelled")
     world.eventually(deleted.is_gone, bool)

@@ -4,9 +4,12 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
 
 import pytest
 
+from bed.keys import ssh_key
 from tests.api import Json
 from tests.faults.counting import await_all, case, once, reason, submit
 from tests.faults.proxied import proxied
@@ -30,6 +33,22 @@ def test_one_of_two_is_down(world: World, meeting: Meeting) -> None:
         reachable = world.eventually(lambda: cluster.condition("Reachable"), lambda now: str(first.port) in now["message"])
         assert reachable["status"] == cluster.condition("Ready")["status"] == "True"
         assert str(second.port) not in reachable["message"]
+
+
+def test_one_of_two_has_another_host_key(world: World, tmp_path: Path) -> None:
+    cluster = Cluster(world, "reinstalled")
+    stranger = ssh_key(tmp_path / "stranger").public
+    with proxied(world, cluster.name, nodes=2) as (first, second):
+        both, right = (world.login_nodes(*ports) for ports in ((first.port, second.port), (second.port,)))
+        expected = f"[{world.bed.slurm.description.host}]:{first.port} {stranger}\n{right['knownHosts']['inline']}"
+        cluster.describe(ssh={**both, "knownHosts": {"inline": expected}})
+        words = f"{first.port} presented SHA256:"
+        for door in ("HostKeyVerified", "Reachable"):
+            passed = world.eventually(partial(cluster.condition, door), lambda now: words in now["message"])
+            assert passed["status"] == cluster.condition("Ready")["status"] == "True"
+        cases = [case("another key", user, cluster.name) for user in ("kirby", "mario")]
+        submit(world, cases)
+        once(world, *cases)
 
 
 def test_both_are_down_then_one_is_back(world: World) -> None:

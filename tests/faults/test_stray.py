@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from bed import valhalla
-from tests.api import path
 from tests.faults.nursery import resting
 from tests.world import Cluster, Submission, World, manifest
 
@@ -34,28 +33,18 @@ def state(world: World, token: str) -> str:
     return str(job["state"])
 
 
-def tear_away(submission: Submission) -> str:
-    """Take the finalizer off by force and delete it, as people do when something hangs. Returns its token."""
-    token = submission.token
-    submission.delete(wait=False)
-    where = path("JobSubmission", submission.name, submission.namespace)
-    submission.world.api.patch(where, {"metadata": {"finalizers": None}})
-    submission.world.eventually(submission.is_gone, bool)
-    return token
-
-
 def torn(cluster: Cluster) -> str:
     """A job whose submission was torn away while no operator lived."""
     submission = running(cluster)
     with resting(cluster.world):
-        return tear_away(submission)
+        return submission.tear_away()
 
 
 def test_it_is_reported_and_runs_on(world: World, reporting: Cluster) -> None:
     submission = running(reporting)
     job_id = submission.status()["slurm"]["jobId"]
     with resting(world):
-        token = tear_away(submission)
+        token = submission.tear_away()
     condition = reporting.wait_for("NoStrayJobs", "False")
     assert condition["reason"] == "StrayJobs"
     assert (
@@ -98,7 +87,7 @@ def test_one_of_another_kubernetes_cluster_is_none(world: World) -> None:
         submission = running(cluster)
         directory = submission.status()["workingDirectory"]
         with resting(world):
-            token = tear_away(submission)
+            token = submission.tear_away()
             world.write(f"{directory}/.slurmgate/{token}/origin", f"elsewhere research x {token}\n", user="kirby")
         stray = torn(cluster)
         world.eventually(lambda: state(world, stray), lambda now: now == "CANCELLED")
@@ -121,7 +110,7 @@ def test_it_is_taken_back(world: World, reporting: Cluster, how: str) -> None:
     if how == "orphaned":
         first.delete()
     else:
-        tear_away(first)
+        first.tear_away()
     second = adopt(reporting, token)
     after = second.wait_for_state("RUNNING")
     assert after["slurm"]["jobId"] == before["slurm"]["jobId"]

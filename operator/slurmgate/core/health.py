@@ -94,7 +94,7 @@ def _connection(health: Health) -> list[Wanted]:
     doors: list[Wanted] = []
     for number, door in enumerate(("Reachable", "HostKeyVerified", "Authenticated")):
         if number < passed:
-            doors.append((door, True, Reason.AVAILABLE, troubles if door == "Reachable" else ""))
+            doors.append((door, True, Reason.AVAILABLE, "" if door == "Authenticated" else troubles))
         elif number == passed:
             doors.append((door, False, reason, message))
         else:

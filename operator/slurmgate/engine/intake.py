@@ -55,8 +55,7 @@ class Intake:
         name = str(body.get("spec", {}).get("clusterRef", {}).get("name", ""))
         worker = self._worker(name)
         if kind == "DELETED":
-            worker.forget(metadata.uid)
-            self._retire(worker)
+            self._forget(worker, metadata.uid)
             return
         try:
             submission = JobSubmission.model_validate(body)
@@ -65,30 +64,52 @@ class Intake:
             return
         worker.receive(submission)
 
+    def only_submissions(self, uids: frozenset[str]) -> None:
+        """There are no JobSubmissions but these: what else is held went while nobody saw it."""
+        if self._stopping:
+            return
+        for worker in tuple(self._workers.values()):
+            self._forget(worker, *(record.token for record in worker.records if record.token not in uids))
+
     def cluster(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """A SlurmCluster is there, has changed, or is gone (`DELETED`)."""
         if self._stopping:
             return
-        cluster = SlurmCluster.model_validate(body)
-        name = cluster.metadata.name
-        gone = kind == "DELETED" or cluster.metadata.deletion_timestamp is not None
+        metadata = Metadata.model_validate(body["metadata"])
+        name = metadata.name
         before = self._sites.get(name)
-        if before and not gone and before.describes(cluster):
-            return  # our own status, come back
-        if gone and (before is None or not before.is_of(cluster)):
-            return  # the end of an earlier life of that name
-        worker = self._worker(name)
-        if gone:
-            del self._sites[name]
-            worker.configure(None)
-            self._end_sites(name, but=None)
-            self._metrics.forget_cluster(name)
-            self._retire(worker)
+        if kind == "DELETED" or metadata.deletion_timestamp is not None:
+            if before and before.uid == metadata.uid:  # else the end of an earlier life of that name
+                self._close(before)
             return
+        try:
+            cluster = SlurmCluster.model_validate(body)
+        except ValidationError as error:
+            self._outbox.refuse_cluster(metadata, _words(error))
+            return
+        if before and before.describes(cluster):
+            return  # our own status, come back
+        worker = self._worker(name)
         # The site before serves until the new one has read what it needs.
         site = self._sites[name] = self._open_site(cluster, use=partial(self._use, worker))
         self._start(_task_name(site), site.run)
         worker.expect()
+
+    def only_clusters(self, uids: frozenset[str]) -> None:
+        """There are no SlurmClusters but these: what else is used went while nobody saw it."""
+        if self._stopping:
+            return
+        for site in [site for site in self._sites.values() if site.uid not in uids]:
+            self._close(site)
+
+    def _close(self, site: Site) -> None:
+        """The site's SlurmCluster is gone."""
+        worker = self._worker(site.name)
+        del self._sites[site.name]
+        worker.configure(None)
+        self._end_sites(site.name, but=None)
+        self._metrics.forget_cluster(site.name)
+        self._retire(worker)
 
     def _use(self, worker: ClusterWorker, site: Site) -> None:
         """The site has read what it needs, for the first time or again."""
@@ -103,9 +124,7 @@ class Intake:
 
     def _refuse(self, metadata: Metadata, body: Mapping[str, Any], error: ValidationError) -> None:
         """The schema let it through and we cannot read it all the same, for example base64 that is none."""
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        refusal = Refused(Reason.INVALID_SPEC, f"{where}: {first['msg']}")
+        refusal = Refused(Reason.INVALID_SPEC, _words(error))
         decision = desired.unreadable(metadata, body, refusal, self._clock())
         if decision:
             self._outbox.publish(decision.record, decision.events)
@@ -149,6 +168,12 @@ class Intake:
         """Whether the job with this token is a submission's, on whichever cluster."""
         return any(worker.claims(token) for worker in self._workers.values())
 
+    def _forget(self, worker: ClusterWorker, *uids: str) -> None:
+        """These submissions are gone."""
+        for uid in uids:
+            worker.forget(uid)
+        self._retire(worker)
+
     def _retire(self, worker: ClusterWorker) -> None:
         """End a worker that has nothing left: anybody can name clusters that are none."""
         if worker.idle:
@@ -166,6 +191,13 @@ class Intake:
         error = None if task.cancelled() else task.exception()
         if error and not self._failure.done():
             self._failure.set_exception(error)
+
+
+def _words(error: ValidationError) -> str:
+    """What is wrong first, without what stands there: it may be secret."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}"
 
 
 def _task_name(site: Site) -> str:

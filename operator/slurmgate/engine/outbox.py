@@ -17,7 +17,7 @@ from slurmgate.kube.session import ApiSession
 from slurmgate.kube.writer import StatusWriter, Superseded, Unconfirmed
 from slurmgate.resources.base import FINALIZER, Condition
 from slurmgate.resources.cluster import SlurmCluster, SlurmClusterStatus
-from slurmgate.resources.submission import JobSubmission
+from slurmgate.resources.submission import JobSubmission, Metadata
 
 CONFIRM_SECONDS = 60.0
 
@@ -63,6 +63,12 @@ class KubernetesOutbox:
                     reason=condition.reason,
                     message=f"{condition.type}: {condition.message}",
                 )
+
+    def refuse_cluster(self, metadata: Metadata, problem: str) -> None:
+        """Post an event on the SlurmCluster, and log it."""
+        _log.error("SlurmCluster %s cannot be used as it is: %s", metadata.name, problem, extra={"cluster": metadata.name})
+        target = Target(SlurmCluster.KIND, None, metadata.name, metadata.uid)
+        self._recorder.post(target, type="Warning", reason=Reason.UNREADABLE, message=problem)
 
     async def fix(self, record: Record) -> bool:
         """Put the finalizer on the object and write the record's status, and wait until both are accepted."""

@@ -8,6 +8,7 @@ from slurmgate.core.decision import Decision, Event
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record, Stage
 from slurmgate.resources.cluster import SlurmCluster, SlurmClusterStatus
+from slurmgate.resources.submission import Metadata
 
 Change = Callable[[str, Stage, Callable[[Record], Decision]], bool]
 """Gives what came of something to the record with this token, if it is at this stage still; False if it is not."""
@@ -61,7 +62,10 @@ class ClusterOutbox(Protocol):
 
 
 class Outbox(Protocol):
-    """Tells Kubernetes about submissions."""
+    """Tells Kubernetes about submissions, and about clusters that are none."""
+
+    def refuse_cluster(self, metadata: Metadata, problem: str) -> None:
+        """Say on the SlurmCluster why it cannot be used as it is."""
 
     def publish(self, record: Record, events: Sequence[Event]) -> None:
         """Show the record's status and post the events, soon; the latest status wins."""

@@ -74,9 +74,10 @@ class Site:
         """The SlurmCluster's name."""
         return self._cluster.metadata.name
 
-    def is_of(self, cluster: SlurmCluster) -> bool:
-        """Whether this is the site of that very resource, in any version of its spec."""
-        return self._cluster.metadata.uid == cluster.metadata.uid
+    @property
+    def uid(self) -> str:
+        """The SlurmCluster's uid: one made again under the same name has another."""
+        return self._cluster.metadata.uid
 
     def describes(self, cluster: SlurmCluster) -> bool:
         """Whether this is the site of that very resource, in that very version of its spec."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import kopf
-from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
 
 from slurmgate.kube.session import ApiSession
 
@@ -20,11 +20,11 @@ _UNAUTHORIZED = 401
 _log = logging.getLogger(__name__)
 
 
-def login_handler(api: ApiSession) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
-    """The handler for `kopf.on.login`."""
+def login_handler(api: ApiSession, *middlewares: ClientMiddlewareType) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
+    """The handler for `kopf.on.login`. Whatever kopf asks passes the middlewares."""
 
     async def login(**_: object) -> kopf.AiohttpSession:
-        return kopf.AiohttpSession(server=api.server, aiohttp_session=api.lend(_wait_while_refused))
+        return kopf.AiohttpSession(server=api.server, aiohttp_session=api.lend(*middlewares, _wait_while_refused))
 
     return login
 

@@ -77,8 +77,8 @@ class _Entry:
     """What is to be sent next."""
     queued: bool = False
     """In the queue, being sent, or waiting for its pause to end."""
-    refused: bool = False
-    """The pause is a long one: for what the API server does not take, but another status need not wait."""
+    refused: asyncio.TimerHandle | None = None
+    """The end of the pause for what the API server does not take. Another status need not wait for it."""
     pauses: Iterator[float] = field(default_factory=_pauses)
 
 
@@ -88,7 +88,7 @@ class StatusWriter:
     def __init__(self, api: ApiSession) -> None:
         self._api = api
         self._entries: dict[str, _Entry] = {}
-        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._queue: asyncio.Queue[_Entry] = asyncio.Queue()
         self._unwritten: set[str] = set()
         self._all_written = asyncio.Event()
         self._all_written.set()
@@ -149,8 +149,11 @@ class StatusWriter:
         if entry.wish:
             entry.wish.resolve(Superseded())
         entry.wish = _Wish(status, encoded, digest, expected, answer)
-        if not entry.queued or entry.refused:
-            entry.refused = False
+        if entry.refused:
+            entry.refused.cancel()  # or two workers would send for one object, and the older status might land last
+            entry.refused = None
+            self._next(entry)
+        elif not entry.queued:
             self._next(entry)
 
     def _next(self, entry: _Entry) -> None:
@@ -163,7 +166,7 @@ class StatusWriter:
         if entry.queued:
             self._unwritten.add(entry.target.uid)
             self._all_written.clear()
-            self._queue.put_nowait(entry.target.uid)
+            self._queue.put_nowait(entry)
         else:
             self._rest(entry)
 
@@ -175,13 +178,14 @@ class StatusWriter:
     def _bury(self, entry: _Entry) -> None:
         if entry.wish:
             entry.wish.resolve(Gone())
+            entry.wish = None
         self._entries.pop(entry.target.uid, None)
         self._rest(entry)
 
     async def _work(self) -> None:
         while True:
-            entry = self._entries.get(await self._queue.get())
-            if entry is None or entry.wish is None:
+            entry = await self._queue.get()
+            if entry.wish is None:  # forgotten meanwhile
                 continue
             wish, entry.wish = entry.wish, None
             await self._send(entry, wish)
@@ -196,7 +200,8 @@ class StatusWriter:
         except Exception as error:  # noqa: BLE001  # a bug that one object meets must not end the writes of all others
             outcome = error
         if self._entries.get(entry.target.uid) is not entry:  # forgotten meanwhile
-            outcome = Gone()
+            wish.resolve(Gone())
+            return
         match outcome:
             case Written(resource_version):
                 entry.accepted, entry.resource_version, entry.pauses = wish.digest, resource_version, _pauses()
@@ -212,8 +217,7 @@ class StatusWriter:
                 self._again(entry, wish, outcome, next(entry.pauses))
             case ApiError() if entry.wish is None:  # a policy, a right that is missing: somebody may put it right
                 wish.resolve(Unconfirmed(str(outcome)))
-                entry.refused = True
-                self._again(entry, wish, outcome, _REFUSED_PAUSE)
+                entry.refused = self._again(entry, wish, outcome, _REFUSED_PAUSE)
             case _:
                 _log.error("the status of %s cannot be written: %s", entry.target.title, outcome, exc_info=outcome)
                 wish.resolve(Unconfirmed(str(outcome)))
@@ -226,7 +230,7 @@ class StatusWriter:
             return Written(outcome.current["metadata"]["resourceVersion"])
         return outcome
 
-    def _again(self, entry: _Entry, wish: _Wish, error: ApiError, pause: float) -> None:
+    def _again(self, entry: _Entry, wish: _Wish, error: ApiError, pause: float) -> asyncio.TimerHandle:
         """Write it later, or the one that was put meanwhile."""
         entry.accepted = None  # nobody can say what the API has now
         if entry.wish:
@@ -234,4 +238,8 @@ class StatusWriter:
         else:
             entry.wish = wish
         _log.warning("the status of %s is written again in %.1f s: %s", entry.target.title, pause, error)
-        asyncio.get_running_loop().call_later(pause, self._queue.put_nowait, entry.target.uid)
+        return asyncio.get_running_loop().call_later(pause, self._resume, entry)
+
+    def _resume(self, entry: _Entry) -> None:
+        entry.refused = None
+        self._queue.put_nowait(entry)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 
 from slurmgate.ssh.breaker import LOGIN_NODE, Breaker
@@ -12,6 +13,9 @@ from slurmgate.ssh.endpoint import Endpoint, Host
 from slurmgate.ssh.known_hosts import HostKeys, KnownHosts
 from slurmgate.ssh.lane import Lane, Observer, Opened
 from slurmgate.ssh.outcome import Cause, DidNotRun
+
+_WORST_FIRST = (Cause.HOST_KEY_MISMATCH, Cause.NO_HOST_KEYS, Cause.NO_LOGIN, Cause.UNREACHABLE)
+"""What another login node may do better at. If none does, the worst news is the outcome."""
 
 _log = logging.getLogger(__name__)
 
@@ -26,9 +30,10 @@ class Pool:
         self._keys = keys
         self._observer = observer
         self._changed = changed
-        self._known_hosts = KnownHosts(endpoint.known_hosts)
+        known_hosts = KnownHosts(endpoint.known_hosts)
+        self._trusted = {host: known_hosts.of(host) for host in endpoint.hosts}
         self._gates = {host: asyncio.Semaphore(endpoint.connects_per_host) for host in endpoint.hosts}
-        self._nodes = {host: Breaker(LOGIN_NODE) for host in endpoint.hosts}
+        self._nodes = {host: _breaker(trusted) for host, trusted in self._trusted.items()}
         self._cut_off = False
         self._lanes: dict[str, Lane] = {}
         self._closing: DidNotRun | None = None
@@ -66,19 +71,19 @@ class Pool:
         failures: list[DidNotRun] = []
         for host in self._endpoint.hosts:
             opened = await self._open_to(host, lane, key)
-            if not isinstance(opened, DidNotRun) or opened.cause not in {Cause.UNREACHABLE, Cause.NO_LOGIN}:
+            if not isinstance(opened, DidNotRun) or opened.cause not in _WORST_FIRST:
                 return opened
             failures.append(opened)
         return self._failure(failures)
 
     def _failure(self, failures: list[DidNotRun]) -> DidNotRun:
         """Why no login node would do."""
-        stuck = any(failure.cause is Cause.NO_LOGIN for failure in failures)
-        self._cut_off = self._cut_off or not stuck
-        return DidNotRun(Cause.NO_LOGIN if stuck else Cause.UNREACHABLE, "; ".join(each.message for each in failures))
+        causes = {failure.cause for failure in failures}
+        self._cut_off = self._cut_off or Cause.NO_LOGIN not in causes
+        return DidNotRun(min(causes, key=_WORST_FIRST.index), "; ".join(each.message for each in failures))
 
     async def _open_to(self, host: Host, lane: Lane, key: PrivateKey) -> Opened | None:
-        trusted = self._known_hosts.of(host)
+        trusted = self._trusted[host]
         if isinstance(trusted, DidNotRun):
             return trusted
         if refusal := self._nodes[host].refusal(now()):
@@ -106,7 +111,7 @@ class Pool:
         """What a try says about the login node."""
         before = self._nodes[host]
         match opened:
-            case DidNotRun(Cause.UNREACHABLE):
+            case DidNotRun(Cause.UNREACHABLE | Cause.HOST_KEY_MISMATCH):
                 after = before.failed(opened, now(), chance())
             case DidNotRun(Cause.NO_LOGIN):  # in the same words each time: they are part of a status
                 words = f"{host}: the log-ins of several users do not come to their end"
@@ -123,3 +128,8 @@ class Pool:
         recovered, self._cut_off = self._cut_off and not after.failure, self._cut_off and bool(after.failure)
         if self._changed is not None:
             self._changed(recovered)
+
+
+def _breaker(trusted: HostKeys | DidNotRun) -> Breaker:
+    """Of a login node; one that could not be recognised is never tried."""
+    return Breaker(LOGIN_NODE, trusted, retry_at=math.inf) if isinstance(trusted, DidNotRun) else Breaker(LOGIN_NODE)

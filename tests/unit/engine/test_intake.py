@@ -32,11 +32,13 @@ class OpenSite(FakeSite):
         self._use = use
         self.name = cluster.metadata.name
 
-    def is_of(self, cluster: SlurmCluster) -> bool:
-        return self.cluster.metadata.uid == cluster.metadata.uid
+    @property
+    def uid(self) -> str:
+        return self.cluster.metadata.uid
 
     def describes(self, cluster: SlurmCluster) -> bool:
-        return self.is_of(cluster) and self.cluster.metadata.generation == cluster.metadata.generation
+        mine, other = self.cluster.metadata, cluster.metadata
+        return (mine.uid, mine.generation) == (other.uid, other.generation)
 
     async def run(self) -> None:
         self.runs = True
@@ -60,7 +62,7 @@ class Operator:
         self.sites.append(OpenSite(self.world, cluster, use))
         return cast("Site", self.sites[-1])
 
-    def hears_of_cluster(self, kind: str | None = None, **metadata: Any) -> None:
+    def hears_of_cluster(self, kind: str | None = None, *, spec: Any = None, **metadata: Any) -> None:
         body = {
             "metadata": {
                 "name": "valhalla",
@@ -70,7 +72,7 @@ class Operator:
                 "creationTimestamp": "2026-11-22T12:00:00Z",
                 **metadata,
             },
-            "spec": CLUSTER.wire(),
+            "spec": CLUSTER.wire() if spec is None else spec,
         }
         self.intake.cluster(kind, body)
 
@@ -140,6 +142,14 @@ async def test_a_cluster_that_goes_closes_its_site_and_ends_no_job(operator: Ope
     assert operator.world.object().status.phase is Phase.DONE
 
 
+async def test_the_end_of_an_earlier_life_of_a_name_ends_no_later_one(operator: Operator) -> None:
+    operator.hears_of_cluster()
+    operator.hears_of_cluster(uid="cluster-2")
+    operator.hears_of_cluster("DELETED")
+    await asyncio.sleep(1)
+    assert [site.runs for site in operator.sites] == [False, True]
+
+
 async def test_what_cannot_be_read_is_rejected_and_the_others_are_served(operator: Operator) -> None:
     operator.hears_of_cluster()
     bad = Draft().with_spec(files=[{"name": "x", "inlineBase64": "abc"}])
@@ -154,11 +164,48 @@ async def test_what_cannot_be_read_is_rejected_and_the_others_are_served(operato
     assert len(operator.world.slurm.jobs) == 1
 
 
-async def test_what_is_gone_is_forgotten(operator: Operator) -> None:
+OTHER = Draft().with_metadata(name="other", uid="00000002-0000-4000-8000-000000000000")
+
+
+@pytest.mark.parametrize("spec", [{}, CLUSTER.wire() | {"strayJobs": "Explode"}], ids=["nothing there", "unknown words"])
+async def test_a_cluster_that_cannot_be_read_is_said_and_skipped_and_the_others_are_served(
+    operator: Operator, spec: Any
+) -> None:
+    operator.hears_of_cluster(name="niflheim", uid="cluster-2", spec=spec)
+    operator.hears_of_cluster()
+    operator.hears_of(Draft())
+    await asyncio.sleep(60)
+    assert len(operator.world.slurm.jobs) == 1
+    assert [name for name, _ in operator.world.api.refused_clusters] == ["niflheim"]
+    operator.hears_of_cluster("DELETED", spec=spec)  # one that was read goes all the same
+    await asyncio.sleep(1)
+    assert not operator.sites[0].runs
+
+
+async def test_what_is_missing_from_a_list_is_gone(operator: Operator) -> None:
+    operator.hears_of_cluster()
+    operator.hears_of_cluster(name="niflheim", uid="cluster-2")
+    for draft in (Draft(), OTHER):
+        operator.hears_of(draft)
+    await asyncio.sleep(60)
+    (worker,) = (worker for worker in operator.intake._workers.values() if worker.name == "valhalla")
+    operator.intake.only_clusters(frozenset({"cluster-1"}))
+    operator.intake.only_submissions(frozenset({TOKEN}))
+    await asyncio.sleep(1)
+    assert [site.runs for site in operator.sites] == [True, False]
+    assert [record.token for record in worker.records] == [TOKEN]
+    assert not worker.claims(OTHER.body()["metadata"]["uid"])  # its job is a stray
+
+
+@pytest.mark.parametrize("how", ["seen", "missing from a list"])
+async def test_what_is_gone_is_forgotten(operator: Operator, how: str) -> None:
     operator.hears_of_cluster()
     operator.hears_of(Draft().with_spec(script={"configMapKeyRef": {"name": "nothing", "key": "there"}}))
     await asyncio.sleep(10)
-    operator.hears_of(Draft(), "DELETED")
+    if how == "seen":
+        operator.hears_of(Draft(), "DELETED")
+    else:
+        operator.intake.only_submissions(frozenset())
     looked = operator.world.gates.passed["of_submission"]
     await asyncio.sleep(3600)
     assert operator.world.gates.passed["of_submission"] == looked

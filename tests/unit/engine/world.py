@@ -17,7 +17,7 @@ from slurmgate.engine.ports import Existing, ReferenceProblem, Undelivered
 from slurmgate.engine.site import Site
 from slurmgate.resources.base import FINALIZER
 from slurmgate.resources.cluster import SlurmClusterSpec
-from slurmgate.resources.submission import JobSubmissionStatus
+from slurmgate.resources.submission import JobSubmissionStatus, Metadata
 from slurmgate.telemetry.metrics import Metrics
 from tests.unit.core.build import (
     TOKEN,
@@ -135,6 +135,7 @@ class FakeApi:
         self.objects: dict[str, Stored] = {}
         self.gone: dict[str, Stored] = {}
         self.events: list[tuple[str, Event]] = []
+        self.refused_clusters: list[tuple[str, str]] = []
         self.worker: ClusterWorker | None = None
         self.answers = True
         self.watch_lag = 0.05
@@ -168,6 +169,9 @@ class FakeApi:
         if record.token not in self._wishes:
             asyncio.get_running_loop().call_later(0.01, self._flush, record.token)
         self._wishes[record.token] = record.status.wire()
+
+    def refuse_cluster(self, metadata: Metadata, problem: str) -> None:
+        self.refused_clusters.append((metadata.name, problem))
 
     async def fix(self, record: Record) -> bool:
         await self._gates.at("fix")

@@ -174,7 +174,10 @@ class FakeApi:
     def _list(self, request: web.Request, key: Key) -> web.Response:
         name = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
         items = [self.objects[found] for found in self.objects if found[:2] == key[:2] and name in {"", found[2]}]
-        return web.json_response({"kind": "List", "metadata": {"resourceVersion": str(self._version)}, "items": items})
+        first = int(request.query.get("continue", 0))
+        after = first + int(request.query.get("limit", len(items)))
+        metadata = {"resourceVersion": str(self._version), "continue": str(after) if after < len(items) else ""}
+        return web.json_response({"kind": "List", "metadata": metadata, "items": items[first:after]})
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -172,6 +172,33 @@ async def test_what_is_refused_is_tried_again_for_the_policy_may_change(
     assert status(fake) == {"phase": "Created"}
 
 
+@pytest.mark.parametrize("wait", [pytest.param(0, id="before its pause ends"), pytest.param(0.15, id="after its pause ended")])
+async def test_what_was_refused_never_has_two_writes_of_one_object_under_way(
+    fake: FakeApi, writer: StatusWriter, monkeypatch: pytest.MonkeyPatch, wait: float
+) -> None:
+    monkeypatch.setattr("slurmgate.kube.writer._REFUSED_PAUSE", 0.1)
+    target = submission(fake)
+    assert isinstance(await writer.confirm(target, {"phase": "Nonsense"}, deadline=5), Unconfirmed)
+    fake.troubles.append(Trouble(500, delay=0.3))
+    await asyncio.sleep(wait)
+    writer.put(target, {"phase": "Running"})
+    await asyncio.sleep(0.05)
+    writer.put(target, {"phase": "Done"})
+    await writer.stop(grace=5)
+    assert fake.busiest == 1
+    assert status(fake) == {"phase": "Done"}
+
+
+async def test_an_object_that_is_forgotten_and_known_again_is_written(fake: FakeApi, writer: StatusWriter) -> None:
+    target = submission(fake)
+    fake.troubles.extend([Trouble(500, delay=0.1), Trouble(500, delay=0.2)])
+    writer.put(target, {"phase": "Running"})
+    await asyncio.sleep(0.05)
+    writer.forget(target.uid)
+    assert isinstance(await writer.confirm(target, {"phase": "Done"}, deadline=5), Written)
+    assert status(fake) == {"phase": "Done"}
+
+
 async def test_unconfirmed_is_not_given_up(fake: FakeApi, writer: StatusWriter) -> None:
     target = submission(fake)
     fake.troubles.append(Trouble(500, delay=0.2))

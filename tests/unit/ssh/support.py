@@ -42,6 +42,8 @@ class Server:
     host_key: asyncssh.SSHKey = HOST_KEY
     certificate: asyncssh.SSHCertificate | None = None
     connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
+    logins: int = 0
+    """Begun, after the client took the host key."""
     logging_in: int = 0
     most_logging_in: int = 0
     port: int = 0
@@ -110,6 +112,7 @@ class Visitor(asyncssh.SSHServer):
     @override
     async def begin_auth(self, username: str) -> bool:
         del username
+        self._server.logins += 1
         await asyncio.sleep(self._server.login_seconds)
         return True
 

@@ -15,6 +15,7 @@ from slurmgate.ssh.outcome import Cause, DidNotRun, Outcome, Ran
 from slurmgate.ssh.runner import Runner
 from tests.unit.ssh.support import HOST_KEY, Keys, Server
 
+KNOWN_HOSTS = f"127.0.0.1 {HOST_KEY.export_public_key().decode()}"
 PAUSE = 0.5
 DONE = Ran(0, b"x", b"")
 
@@ -41,9 +42,8 @@ class Nodes:
             await server.start()
         self.new_runner()
 
-    def new_runner(self) -> None:
+    def new_runner(self, known_hosts: str = KNOWN_HOSTS) -> None:
         hosts = tuple(Host("127.0.0.1", server.port) for server in self.servers)
-        known_hosts = f"127.0.0.1 {HOST_KEY.export_public_key().decode()}"
         endpoint = self.servers[0].endpoint(hosts=hosts, known_hosts=known_hosts, login_timeout=1)
         self.runner = Runner(endpoint, self.keys, changed=self.changes.append)
 
@@ -124,6 +124,56 @@ async def test_a_try_that_is_given_up_does_not_keep_others_from_trying(nodes: No
     await nodes.runner.forget("grace")
     assert await trying == DONE
     assert nodes.runner.troubles == ()
+
+
+class TestAnotherHostKey:
+    async def present(self, server: Server, key: asyncssh.SSHKey) -> None:
+        await server.stop()
+        server.host_key = key
+        await server.start()
+
+    async def test_on_one_node_leaves_it_alone_and_the_next_is_used(self, nodes: Nodes) -> None:
+        first, _ = nodes.servers
+        await self.present(first, asyncssh.generate_private_key("ssh-ed25519"))
+        assert [await nodes.run(user) for user in ("ada", "grace", "ada")] == [DONE] * 3
+        assert nodes.visits == (1, 2)
+        assert first.logins == 0
+        (trouble,) = nodes.runner.troubles
+        assert f"{first.port} presented {first.host_key.get_fingerprint()}, expected {HOST_KEY.get_fingerprint()}" in trouble
+        await self.present(first, HOST_KEY)
+        await asyncio.sleep(2 * PAUSE)
+        assert await nodes.run("kat") == DONE
+        assert nodes.runner.troubles == ()
+        assert nodes.changes == [False, False]
+
+    @pytest.mark.parametrize("wrong", [0, 1])
+    async def test_is_the_worst_news_if_no_node_will_do(self, nodes: Nodes, wrong: int) -> None:
+        await self.present(nodes.servers[wrong], asyncssh.generate_private_key("ssh-ed25519"))
+        await nodes.servers[1 - wrong].stop()
+        outcomes = [await nodes.run(user) for user in ("ada", "grace", "ada")]
+        for outcome in outcomes:
+            assert isinstance(outcome, DidNotRun)
+            assert outcome.cause is Cause.HOST_KEY_MISMATCH
+            assert all(str(server.port) in outcome.message for server in nodes.servers)
+        assert nodes.visits[wrong] == 1
+        await nodes.servers[1 - wrong].start()
+        await asyncio.sleep(2 * PAUSE)
+        assert await nodes.run() == DONE
+        assert nodes.changes[-1] is True  # whoever waits is told
+        assert nodes.servers[wrong].logins == 0
+
+    async def test_a_node_without_any_is_never_tried(self, nodes: Nodes) -> None:
+        first, second = nodes.servers
+        nodes.new_runner(f"[127.0.0.1]:{second.port} {HOST_KEY.export_public_key().decode()}")
+        assert [await nodes.run(user) for user in ("ada", "grace")] == [DONE] * 2
+        assert nodes.visits == (0, 2)
+        (trouble,) = nodes.runner.troubles
+        assert trouble.startswith(f"no usable host key is configured for [127.0.0.1]:{first.port}")
+        nodes.new_runner("")
+        outcome = await nodes.run()
+        assert isinstance(outcome, DidNotRun)
+        assert outcome.cause is Cause.NO_HOST_KEYS
+        assert nodes.visits == (0, 2)
 
 
 class TestAUser:
