@@ -164,10 +164,10 @@ def _with_step(task: Task, row: dict[str, str], *, is_script: bool) -> Task:
 
 
 def _by_job(tasks: Iterable[Task]) -> dict[str, tuple[Task, ...]]:
-    jobs: dict[str, tuple[Task, ...]] = {}
+    jobs: dict[str, list[Task]] = {}
     for task in tasks:
-        jobs[task.job_id] = (*jobs.get(task.job_id, ()), task)
-    return jobs
+        jobs.setdefault(task.job_id, []).append(task)
+    return {job: tuple(rows) for job, rows in jobs.items()}
 
 
 def _queue_row(line: str, mark: str) -> Task | None:
