@@ -1,5 +1,6 @@
 """What Slurm says of a job that it has: how the submission follows it, and when it is over."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -31,7 +32,9 @@ ESTIMATE_STAYS = timedelta(minutes=5)
 def queue_seen(record: Record, seen: Seen, now: datetime) -> Decision:
     """Squeue answered. Only for records in KNOWN."""
     rows = _ours(record, seen)
-    tasks = merge(record.tasks if _is_array(record) or not rows else (), rows)
+    record = replace(record, components=_components(record, rows))
+    # a row for the whole job, such as an exit record, is out of date once the queue shows the job
+    tasks = merge((task for task in record.tasks if task.index is not None or not rows), rows)
     in_queue = {task.index for task in rows if live(task)}
     # what was alive and is not listed any more has left the queue: accounting has to say how
     tasks = tuple(task for task in tasks if not live(task) or task.index in in_queue)
@@ -52,19 +55,19 @@ def queue_seen(record: Record, seen: Seen, now: datetime) -> Decision:
 
 def accounting_seen(record: Record, seen: Seen | Unavailable, now: datetime, *, lost_after: timedelta) -> Decision:
     """Sacct answered, or did not. Only for records in KNOWN whose `unread` is set, and right after squeue has answered."""
-    if isinstance(seen, Seen):
-        record = replace(record, tasks=merge_ended(record.tasks, _ours(record, seen)))
-    alive = any(map(live, record.tasks))
-    ended = [task for task in record.tasks if not live(task)]
-    if not alive and len(ended) >= _expected(record):
+    rows = _ours(record, seen) if isinstance(seen, Seen) else ()
+    record = replace(record, tasks=merge_ended(record.tasks, rows), components=_components(record, rows))
+    if any(map(live, record.tasks)):
+        return _tracked(record, now)
+    if _is_complete(record):
         patient = record.left_queue is None or now - record.left_queue < ACCOUNTING_GRACE
-        if all(map(settled, ended)) or not patient:
-            return _ended(record, now)
-    elif not alive and isinstance(seen, Seen):
-        return _missing(record, now, lost_after, who="Neither squeue nor sacct has")
-    elif not alive:
+        return Decision(record) if patient and not all(map(settled, record.tasks)) else _ended(record, now)
+    if isinstance(seen, Unavailable):
         return Decision(replace(record, missing=None))
-    return _tracked(record, now) if alive else Decision(record)
+    if any(map(live, rows)):  # slurmdbd lags behind, or slurmctld has forgotten the job without telling it
+        who = "squeue does not have, and sacct takes for alive (see `sacctmgr show runawayjobs`),"
+        return _missing(record, now, lost_after, who=who)
+    return _missing(record, now, lost_after, who="Neither squeue nor sacct has")
 
 
 def without_accounting(record: Record, exits: Seen | Unavailable, now: datetime, *, lost_after: timedelta) -> Decision:
@@ -73,7 +76,7 @@ def without_accounting(record: Record, exits: Seen | Unavailable, now: datetime,
         record = replace(record, tasks=merge_exits(record.tasks, _ours(record, exits), cancelled=record.cancelled is not None))
     if any(map(live, record.tasks)):
         return _tracked(record, now)
-    if record.tasks and len(record.tasks) >= _expected(record):
+    if _is_complete(record):
         return _ended(record, now)
     if isinstance(exits, Unavailable):
         return Decision(replace(record, missing=None))
@@ -107,7 +110,18 @@ def _is_array(record: Record) -> bool:
 
 def _expected(record: Record) -> int:
     slurm = record.status.slurm
-    return slurm.array.total if slurm and slurm.array else max(1, len(record.tasks))
+    return slurm.array.total if slurm and slurm.array else record.components
+
+
+def _components(record: Record, rows: Sequence[Task]) -> int:
+    """How many parts the job has at least. A heterogeneous job has two, even if one alone is shown."""
+    parts = {task.index for task in rows if task.index is not None}
+    return max(record.components, len(parts), 2 if any(part.startswith("+") for part in parts) else 1)
+
+
+def _is_complete(record: Record) -> bool:
+    """Whether each part of the job has a row, or one row stands for all of it."""
+    return len(record.tasks) >= _expected(record) or any(task.index is None for task in record.tasks)
 
 
 def _tracked(record: Record, now: datetime) -> Decision:
