@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from slurmgate.core.arrays import MOST_TASKS
 from slurmgate.core.decision import Decision, stand
 from slurmgate.core.outcomes import Seen, Task, Unavailable
 from slurmgate.core.reasons import Reason
@@ -18,6 +19,7 @@ from slurmgate.core.tasks import (
     settled,
     slurm_status,
     summarise,
+    total,
     usage,
     waiting,
 )
@@ -33,13 +35,11 @@ def queue_seen(record: Record, seen: Seen, now: datetime) -> Decision:
     """Squeue answered. Only for records in KNOWN."""
     rows = _ours(record, seen)
     record = replace(record, components=_components(record, rows))
-    # a row for the whole job, such as an exit record, is out of date once the queue shows the job
-    tasks = merge((task for task in record.tasks if task.index is not None or not rows), rows)
-    in_queue = {task.index for task in rows if live(task)}
-    # what was alive and is not listed any more has left the queue: accounting has to say how
-    tasks = tuple(task for task in tasks if not live(task) or task.index in in_queue)
+    # what the queue does not list is over, or nobody knows; a row for the whole job is out of date once the queue shows it
+    tasks = merge((task for task in record.tasks if not live(task) and (task.index is not None or not rows)), rows)
+    in_queue = total(filter(live, rows))
     marked = record.marked or any(task.token for task in rows)
-    unread = len(in_queue) + sum(map(settled, tasks)) < _expected(record)
+    unread = in_queue + total(filter(settled, tasks)) < _expected(record)
     after = replace(
         record,
         tasks=tasks,
@@ -88,7 +88,7 @@ def _missing(record: Record, now: datetime, lost_after: timedelta, *, who: str) 
     since = record.missing or now
     if record.lost or now - since < lost_after:
         return Decision(replace(record, missing=since))
-    what = f"{_expected(record) - len(record.tasks)} tasks of Slurm job" if _is_array(record) else "Slurm job"
+    what = f"{_expected(record) - total(record.tasks)} tasks of Slurm job" if _is_array(record) else "Slurm job"
     message = f"{who} {what} {record.job_id}, since {since:%Y-%m-%dT%H:%M:%SZ}. How it ended nobody knows; it is looked for on."
     return stand(record, now, Reason.LOST, message, missing=since, lost=True)
 
@@ -97,10 +97,10 @@ def _ours(record: Record, seen: Seen) -> tuple[Task, ...]:
     rows = seen.tasks.get(record.job_id or "", ())
     slurm = record.status.slurm
     submitted_at = slurm.submit_time if slurm else None
-    most = slurm.array.total if slurm and slurm.array else 1
+    most = slurm.array.total if slurm and slurm.array else MOST_TASKS
     mine = ours(rows, token=record.job_token, user=record.user, submitted=submitted_at, marked=record.marked, most=most)
     if _is_array(record):  # for a moment slurmdbd knows an array as a job without tasks
-        return tuple(task for task in mine if (task.index or "").isdigit())
+        return tuple(task for task in mine if task.index and task.index[0] != "+")
     return mine
 
 
@@ -115,13 +115,13 @@ def _expected(record: Record) -> int:
 
 def _components(record: Record, rows: Sequence[Task]) -> int:
     """How many parts the job has at least. A heterogeneous job has two, even if one alone is shown."""
-    parts = {task.index for task in rows if task.index is not None}
-    return max(record.components, len(parts), 2 if any(part.startswith("+") for part in parts) else 1)
+    parts = {task.index for task in rows if task.index and task.index[0] == "+"}
+    return max(record.components, len(parts), 2 if parts else 1)
 
 
 def _is_complete(record: Record) -> bool:
     """Whether each part of the job has a row, or one row stands for all of it."""
-    return len(record.tasks) >= _expected(record) or any(task.index is None for task in record.tasks)
+    return total(record.tasks) >= _expected(record) or any(task.index is None for task in record.tasks)
 
 
 def _tracked(record: Record, now: datetime) -> Decision:

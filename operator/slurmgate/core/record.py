@@ -99,7 +99,7 @@ class Record:
     tasks: tuple[Task, ...] = ()
     """The latest known row of the job, or of each task of an array."""
     components: int = 1
-    """How many parts Slurm has shown of a job that is no array: a heterogeneous job has several."""
+    """How many parts Slurm has shown at once of a heterogeneous job."""
     marked: bool = False
     """The queue has shown the job with its token."""
     left_queue: datetime | None = None
