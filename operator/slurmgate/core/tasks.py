@@ -139,11 +139,10 @@ class Summary:
 
 def summarise(tasks: tuple[Task, ...]) -> Summary:
     """What to say of a job with these tasks (at least one)."""
-    for kind in _LIVELIEST_FIRST[:-1]:
-        for task in tasks:
-            row = state(task.state)
-            if row.kind is kind:
-                return Summary(task, row, _reason(task, row), _in_slurms_words(task))
+    liveliest = min(tasks, key=_liveliness)
+    if live(liveliest):
+        row = state(liveliest.state)
+        return Summary(liveliest, row, _reason(liveliest, row), _in_slurms_words(liveliest))
     worst = min(tasks, key=_badness)
     row = state(worst.state)
     return Summary(worst, row, row.reason, _ending(worst, tasks))
@@ -154,6 +153,10 @@ def _reason(task: Task, row: State) -> Reason:
         return row.reason
     reason, _ = why(task.reason)
     return Reason.REQUEUED if reason is Reason.QUEUED and task.restarts else reason
+
+
+def _liveliness(task: Task) -> int:
+    return _LIVELIEST_FIRST.index(state(task.state).kind)
 
 
 def _badness(task: Task) -> int:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from slurmgate.core.outcomes import Partition, Task
 from slurmgate.slurm.gateway import Workplace
@@ -288,6 +289,7 @@ def _token(text: str) -> str | None:
     return match[1] if match else None
 
 
+@lru_cache(maxsize=10_000)  # the tasks of an array have many times in common
 def time(text: str) -> datetime | None:
     """Seconds since 1970 as a time; None for `Unknown`, `N/A` and the like."""
     return datetime.fromtimestamp(int(text), UTC) if re.fullmatch(r"[1-9][0-9]{0,10}", text) else None
