@@ -35,7 +35,8 @@ def queue_seen(record: Record, seen: Seen, now: datetime) -> Decision:
     """Squeue answered. Only for records in KNOWN."""
     rows = _ours(record, seen)
     record = replace(record, components=_components(record, rows))
-    # what the queue does not list is over, or nobody knows; a row for the whole job is out of date once the queue shows it
+    # What was alive and is not listed any more has left the queue: accounting has to say how.
+    # What was said of the job as a whole, as by an exit record, is out of date once the queue shows it again.
     tasks = merge((task for task in record.tasks if not live(task) and (task.index is not None or not rows)), rows)
     in_queue = total(filter(live, rows))
     marked = record.marked or any(task.token for task in rows)
