@@ -2,9 +2,6 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
-
-from slurmgate.core.outcomes import Task
 
 MOST_TASKS = 4_000_001
 """Slurm's own ceiling for MaxArraySize (man slurm.conf): no index is as large as this."""
@@ -12,28 +9,45 @@ MOST_TASKS = 4_000_001
 _PART = re.compile(r"([0-9]{1,7})(?:-([0-9]{1,7})(?::([0-9]{1,7}))?)?")
 
 
-def indexes(expression: str, *, most: int = MOST_TASKS) -> tuple[int, ...]:
-    """All indexes of an expression, in its order. Raises ValueError for what is none, and for more than `most`."""
-    found: list[int] = []
-    for span in _spans(expression):
-        if len(found) + len(span) > most:
-            raise ValueError(f"more tasks than there can be: {expression!r}")
-        found.extend(span)
-    return tuple(found)
+def several(index: str | None) -> bool:
+    """Whether a row's index stands for several tasks, such as those that Slurm has not split off yet."""
+    return index is not None and ("-" in index or "," in index)
 
 
 def count(expression: str) -> int:
-    """How many different indexes an expression has, at the price of one byte for each. Raises ValueError for what is none."""
-    spans = tuple(_spans(expression))
+    """How many different indexes an expression has. Raises ValueError for what is none, and for more than there can be."""
+    return bits([expression]).bit_count()
+
+
+def bits(expressions: Iterable[str]) -> int:
+    """All indexes of these expressions as one number, with a bit for each: so large sets are compared at once.
+
+    Raises ValueError for what is no expression, and for more indexes than there can be.
+    """
+    spans = [span for expression in expressions for span in _spans(expression)]
     if sum(map(len, spans)) > MOST_TASKS:
-        raise ValueError(f"more tasks than Slurm allows: {expression!r}")
-    wanted = bytearray(max(span[-1] for span in spans) + 1)
+        raise ValueError(f"more tasks than Slurm allows: {MOST_TASKS} at most")
+    digits = bytearray(b"0") * (1 + max((span[-1] for span in spans), default=0))
     for span in spans:
-        wanted[span.start : span.stop : span.step] = b"\1" * len(span)
-    return wanted.count(1)
+        digits[span.start : span.stop : span.step] = b"1" * len(span)
+    return int(digits[::-1], 2)
+
+
+def ranges(wanted: int) -> str:
+    """The shortest expression for the indexes with these bits: `0-6,9`."""
+    runs = (run.span() for run in re.finditer("1+", bin(wanted)[:1:-1]))
+    return ",".join(str(first) if first == end - 1 else f"{first}-{end - 1}" for first, end in runs)
+
+
+def singly(wanted: int) -> Iterator[int]:
+    """Each index with one of these bits, the smallest first."""
+    return (found.start() for found in re.finditer("1", bin(wanted)[:1:-1]))
 
 
 def _spans(expression: str) -> Iterator[range]:
+    if expression.isdecimal() and expression.isascii() and int(expression) < MOST_TASKS:  # so are nearly all
+        yield range(int(expression), int(expression) + 1)
+        return
     for part in expression.split("%", maxsplit=1)[0].split(","):
         match = _PART.fullmatch(part.strip())
         if match is None:
@@ -42,25 +56,3 @@ def _spans(expression: str) -> Iterator[range]:
         if not first <= last < MOST_TASKS:
             raise ValueError(f"not an array expression that Slurm takes: {expression!r}")
         yield range(first, last + 1, step or 1)
-
-
-def ranges(numbers: Iterable[int]) -> str:
-    """The shortest expression for these indexes: `0-6,9`."""
-    runs: list[list[int]] = []
-    for number in sorted(set(numbers)):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
-
-
-def expanded(task: Task, *, most: int = MOST_TASKS) -> tuple[Task, ...]:
-    """One task for each index of a row that stands for several, such as `59_[4-9%2]`; the row itself if they are too many."""
-    if task.index is None or task.index.isdigit() or task.index.startswith("+"):
-        return (task,)
-    try:
-        numbers = indexes(task.index.strip("[]"), most=most)
-    except ValueError:
-        return (task,)
-    return tuple(replace(task, index=str(number)) for number in numbers)

@@ -1,8 +1,10 @@
 """What Slurm says of a job that it has: how the submission follows it, and when it is over."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from slurmgate.core.arrays import MOST_TASKS
 from slurmgate.core.decision import Decision, stand
 from slurmgate.core.outcomes import Seen, Task, Unavailable
 from slurmgate.core.reasons import Reason
@@ -17,6 +19,7 @@ from slurmgate.core.tasks import (
     settled,
     slurm_status,
     summarise,
+    total,
     usage,
     waiting,
 )
@@ -31,12 +34,13 @@ ESTIMATE_STAYS = timedelta(minutes=5)
 def queue_seen(record: Record, seen: Seen, now: datetime) -> Decision:
     """Squeue answered. Only for records in KNOWN."""
     rows = rows_of(record, seen)
-    tasks = merge(record.tasks if _is_array(record) or not rows else (), rows)
-    in_queue = {task.index for task in rows if live(task)}
-    # what was alive and is not listed any more has left the queue: accounting has to say how
-    tasks = tuple(task for task in tasks if not live(task) or task.index in in_queue)
+    record = replace(record, components=_components(record, rows))
+    # What was alive and is not listed any more has left the queue: accounting has to say how.
+    # What was said of the job as a whole, as by an exit record, is out of date once the queue shows it again.
+    tasks = merge((task for task in record.tasks if not live(task) and (task.index is not None or not rows)), rows)
+    in_queue = total(filter(live, rows))
     marked = record.marked or any(task.token for task in rows)
-    unread = len(in_queue) + sum(map(settled, tasks)) < _expected(record)
+    unread = in_queue + total(filter(settled, tasks)) < _expected(record)
     after = replace(
         record,
         tasks=tasks,
@@ -52,30 +56,29 @@ def queue_seen(record: Record, seen: Seen, now: datetime) -> Decision:
 
 def accounting_seen(record: Record, seen: Seen | Unavailable, now: datetime, *, lost_after: timedelta) -> Decision:
     """Sacct answered, or did not. Only for records in KNOWN whose `unread` is set, and right after squeue has answered."""
-    if isinstance(seen, Seen):
-        record = replace(record, tasks=merge_ended(record.tasks, rows_of(record, seen)))
-    alive = any(map(live, record.tasks))
-    ended = [task for task in record.tasks if not live(task)]
-    if not alive and len(ended) >= _expected(record):
+    rows = rows_of(record, seen) if isinstance(seen, Seen) else ()
+    record = replace(record, tasks=merge_ended(record.tasks, rows), components=_components(record, rows))
+    if any(map(live, record.tasks)):
+        return _tracked(record, now)
+    if _is_complete(record):
         patient = record.left_queue is None or now - record.left_queue < ACCOUNTING_GRACE
-        if all(map(settled, ended)) or not patient:
-            return _ended(record, now)
-    elif not alive and isinstance(seen, Seen):
-        return _missing(record, now, lost_after, who="Neither squeue nor sacct has")
-    elif not alive:
+        return Decision(record) if patient and not all(map(settled, record.tasks)) else _ended(record, now)
+    if isinstance(seen, Unavailable):
         return Decision(replace(record, missing=None))
-    return _tracked(record, now) if alive else Decision(record)
+    if any(map(live, rows)):  # slurmdbd lags behind, or slurmctld has forgotten the job without telling it
+        who = "squeue does not have, and sacct takes for alive (see `sacctmgr show runawayjobs`),"
+        return _missing(record, now, lost_after, who=who)
+    return _missing(record, now, lost_after, who="Neither squeue nor sacct has")
 
 
 def without_accounting(record: Record, exits: Seen | Unavailable, now: datetime, *, lost_after: timedelta) -> Decision:
     """The cluster keeps no accounting: squeue's own last word has to do, and what the batch script left. Right after squeue."""
     if isinstance(exits, Seen):
-        record = replace(
-            record, tasks=merge_exits(record.tasks, rows_of(record, exits), cancelled=record.cancelled is not None)
-        )
+        rows = rows_of(record, exits)
+        record = replace(record, tasks=merge_exits(record.tasks, rows, cancelled=record.cancelled is not None))
     if any(map(live, record.tasks)):
         return _tracked(record, now)
-    if record.tasks and len(record.tasks) >= _expected(record):
+    if _is_complete(record):
         return _ended(record, now)
     if isinstance(exits, Unavailable):
         return Decision(replace(record, missing=None))
@@ -87,7 +90,7 @@ def _missing(record: Record, now: datetime, lost_after: timedelta, *, who: str) 
     since = record.missing or now
     if record.lost or now - since < lost_after:
         return Decision(replace(record, missing=since))
-    what = f"{_expected(record) - len(record.tasks)} tasks of Slurm job" if _is_array(record) else "Slurm job"
+    what = f"{_expected(record) - total(record.tasks)} tasks of Slurm job" if _is_array(record) else "Slurm job"
     message = f"{who} {what} {record.job_id}, since {since:%Y-%m-%dT%H:%M:%SZ}. How it ended nobody knows; it is looked for on."
     return stand(record, now, Reason.LOST, message, missing=since, lost=True)
 
@@ -97,10 +100,10 @@ def rows_of(record: Record, seen: Seen) -> tuple[Task, ...]:
     rows = seen.tasks.get(record.job_id or "", ())
     slurm = record.status.slurm
     submitted_at = slurm.submit_time if slurm else None
-    most = slurm.array.total if slurm and slurm.array else 1
+    most = slurm.array.total if slurm and slurm.array else MOST_TASKS
     mine = ours(rows, token=record.job_token, user=record.user, submitted=submitted_at, marked=record.marked, most=most)
     if _is_array(record):  # for a moment slurmdbd knows an array as a job without tasks
-        return tuple(task for task in mine if (task.index or "").isdigit())
+        return tuple(task for task in mine if task.index and task.index[0] != "+")
     return mine
 
 
@@ -110,7 +113,18 @@ def _is_array(record: Record) -> bool:
 
 def _expected(record: Record) -> int:
     slurm = record.status.slurm
-    return slurm.array.total if slurm and slurm.array else max(1, len(record.tasks))
+    return slurm.array.total if slurm and slurm.array else record.components
+
+
+def _components(record: Record, rows: Sequence[Task]) -> int:
+    """How many parts the job has at least. A heterogeneous job has two, even if one alone is shown."""
+    parts = {task.index for task in rows if task.index and task.index[0] == "+"}
+    return max(record.components, len(parts), 2 if parts else 1)
+
+
+def _is_complete(record: Record) -> bool:
+    """Whether each part of the job has a row, or one row stands for all of it."""
+    return total(record.tasks) >= _expected(record) or any(task.index is None for task in record.tasks)
 
 
 def _tracked(record: Record, now: datetime) -> Decision:

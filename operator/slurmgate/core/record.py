@@ -100,6 +100,8 @@ class Record:
     """When Slurm was last asked to cancel the job."""
     tasks: tuple[Task, ...] = ()
     """The latest known row of the job, or of each task of an array."""
+    components: int = 1
+    """How many parts Slurm has shown at once of a heterogeneous job."""
     marked: bool = False
     """The queue has shown the job with its token."""
     left_queue: datetime | None = None

@@ -2,6 +2,9 @@
 
 squeue knows what is alive, sacct what has ended and how. A row of sacct never overrules a live row of squeue: a requeued job
 has ended records in sacct while it waits to run again.
+
+A row may stand for very many tasks of an array. It is counted for as many, and taken apart only as far as other rows are about
+some of them.
 """
 
 from collections.abc import Iterable
@@ -9,8 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from slurmgate.core.arrays import MOST_TASKS, expanded, indexes, ranges
+from slurmgate.core.arrays import MOST_TASKS, bits, count, ranges, several
 from slurmgate.core.outcomes import Task
+from slurmgate.core.overlaps import apart
 from slurmgate.core.pending import why
 from slurmgate.core.reasons import Reason
 from slurmgate.core.states import Kind, State, state
@@ -30,7 +34,7 @@ def ours(
     A row that shows another submission's token is not ours. One that shows none (its owner, or the site's job_submit plugin,
     may write another comment) is ours if it was submitted when ours was. Slurm takes a requeued job for submitted anew, so that
     one is taken for ours, too, unless ours is `marked`: it is known to show its token.
-    A row that stands for several tasks becomes one row for each, unless it stands for more than the `most` that ours has.
+    Nor is one for more tasks than the `most` that ours has.
     """
 
     def is_ours(task: Task) -> bool:
@@ -40,7 +44,19 @@ def ours(
             return submitted in (None, task.submit_time) or (bool(task.restarts) and not marked)
         return task.token == token
 
-    return tuple(task for row in rows if is_ours(row) for task in expanded(row, most=most))
+    return tuple(row for row in rows if is_ours(row) and _possible(row.index, most))
+
+
+def _possible(index: str | None, most: int = MOST_TASKS) -> bool:
+    try:
+        return not several(index) or count(index or "") <= most
+    except ValueError:
+        return False
+
+
+def total(rows: Iterable[Task]) -> int:
+    """How many tasks these rows stand for, if none stands for one that another does, too."""
+    return sum(count(row.index) if row.index and several(row.index) else 1 for row in rows)
 
 
 def remembered(slurm: SlurmStatus | None) -> tuple[Task, ...]:
@@ -51,9 +67,7 @@ def remembered(slurm: SlurmStatus | None) -> tuple[Task, ...]:
     if slurm is None or slurm.job_id is None or slurm.array is None:
         return ()
     ended = (("COMPLETED", slurm.array.succeeded_indexes), ("FAILED", slurm.array.failed_indexes))
-    return tuple(
-        Task(slurm.job_id, word, str(index)) for word, expression in ended if expression for index in indexes(expression)
-    )
+    return tuple(Task(slurm.job_id, word, expression) for word, expression in ended if expression and _possible(expression))
 
 
 def live(task: Task) -> bool:
@@ -73,21 +87,14 @@ def settled(task: Task) -> bool:
 
 def merge(known: Iterable[Task], news: Iterable[Task]) -> tuple[Task, ...]:
     """The latest row for each index. A settled row is replaced only by a live one: then the job was requeued."""
-    latest = {task.index: task for task in known}
-    for task in news:
-        old = latest.get(task.index)
-        if old is None:
-            latest[task.index] = task
-        elif not settled(old) or live(task):
-            # slurmdbd may know the end of a short job before it knows the partition
-            latest[task.index] = replace(task, partition=task.partition or old.partition)
-    return tuple(latest.values())
+    return _merged(*apart(known, news))
 
 
 def merge_ended(known: Iterable[Task], records: Iterable[Task]) -> tuple[Task, ...]:
     """The known rows with what accounting says of those that are not alive in the queue."""
-    alive = {task.index for task in known if live(task)}
-    return merge(known, (record for record in records if not live(record) and record.index not in alive))
+    rows, ended = apart(known, (record for record in records if not live(record)))
+    alive = {task.index for task in rows if live(task)}
+    return _merged(rows, (record for record in ended if record.index not in alive))
 
 
 def merge_exits(known: Iterable[Task], left: Iterable[Task], *, cancelled: bool) -> tuple[Task, ...]:
@@ -96,6 +103,7 @@ def merge_exits(known: Iterable[Task], left: Iterable[Task], *, cancelled: bool)
     squeue knows better how a job ended for as long as it knows the job: only what agrees with it is added. Of others, whoever
     asked Slurm to cancel it takes a bad end for that.
     """
+    known, left = apart(known, left)
     rows = {task.index: task for task in known}
     for record in left:
         row = rows.get(record.index)
@@ -105,6 +113,17 @@ def merge_exits(known: Iterable[Task], left: Iterable[Task], *, cancelled: bool)
             rows[record.index] = replace(
                 row, exit_code=record.exit_code, signal=record.signal, elapsed_seconds=record.elapsed_seconds
             )
+    return tuple(rows.values())
+
+
+def _merged(known: Iterable[Task], news: Iterable[Task]) -> tuple[Task, ...]:
+    rows = {task.index: task for task in known}
+    for task in news:
+        old = rows.get(task.index)
+        if old is None or not settled(old) or live(task):
+            # slurmdbd may know the end of a short job before it knows the partition
+            unsaid = old and old.partition and not task.partition
+            rows[task.index] = replace(task, partition=old.partition) if old and unsaid else task
     return tuple(rows.values())
 
 
@@ -120,11 +139,10 @@ class Summary:
 
 def summarise(tasks: tuple[Task, ...]) -> Summary:
     """What to say of a job with these tasks (at least one)."""
-    for kind in _LIVELIEST_FIRST[:-1]:
-        for task in tasks:
-            row = state(task.state)
-            if row.kind is kind:
-                return Summary(task, row, _reason(task, row), _in_slurms_words(task))
+    liveliest = min(tasks, key=_liveliness)
+    if live(liveliest):
+        row = state(liveliest.state)
+        return Summary(liveliest, row, _reason(liveliest, row), _in_slurms_words(liveliest))
     worst = min(tasks, key=_badness)
     row = state(worst.state)
     return Summary(worst, row, row.reason, _ending(worst, tasks))
@@ -135,6 +153,10 @@ def _reason(task: Task, row: State) -> Reason:
         return row.reason
     reason, _ = why(task.reason)
     return Reason.REQUEUED if reason is Reason.QUEUED and task.restarts else reason
+
+
+def _liveliness(task: Task) -> int:
+    return _LIVELIEST_FIRST.index(state(task.state).kind)
 
 
 def _badness(task: Task) -> int:
@@ -157,9 +179,9 @@ def _ending(task: Task, tasks: tuple[Task, ...]) -> str:
         words += f", signal {task.signal}"
     elif task.exit_code:
         words += f", exit code {task.exit_code}"
-    if len(tasks) > 1:
-        done = sum(state(each.state).phase is Phase.DONE for each in tasks)
-        words = f"{done} of {len(tasks)} tasks completed" + ("" if done == len(tasks) else f"; {words}")
+    if (every := total(tasks)) > 1:
+        done = total(each for each in tasks if state(each.state).phase is Phase.DONE)
+        words = f"{done} of {every} tasks completed" + ("" if done == every else f"; {words}")
     return words
 
 
@@ -188,20 +210,21 @@ def _array_status(before: ArrayStatus, tasks: tuple[Task, ...]) -> ArrayStatus:
     kinds = [(task, state(task.state)) for task in tasks]
     done = [task for task, row in kinds if row.phase is Phase.DONE]
     failed = [task for task, row in kinds if row.kind is Kind.ENDED and row.phase is not Phase.DONE]
-    running = sum(row.kind in {Kind.RUNNING, Kind.ENDING} for _, row in kinds)
+    running = total(task for task, row in kinds if row.kind in {Kind.RUNNING, Kind.ENDING})
+    succeeded, bad = total(done), total(failed)
     return ArrayStatus(
         total=before.total,
-        pending=max(0, before.total - running - len(done) - len(failed)),
+        pending=max(0, before.total - running - succeeded - bad),
         running=running,
-        succeeded=len(done),
-        failed=len(failed),
+        succeeded=succeeded,
+        failed=bad,
         succeeded_indexes=_indexes(done),
         failed_indexes=_indexes(failed),
     )
 
 
 def _indexes(tasks: list[Task]) -> str | None:
-    expression = ranges(int(task.index) for task in tasks if task.index and task.index.isdigit())
+    expression = ranges(bits(task.index for task in tasks if task.index))
     return expression if 0 < len(expression) <= MOST_INDEXES else None
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from slurmgate.core.outcomes import Partition, Task
 from slurmgate.slurm.gateway import Workplace
@@ -164,10 +165,10 @@ def _with_step(task: Task, row: dict[str, str], *, is_script: bool) -> Task:
 
 
 def _by_job(tasks: Iterable[Task]) -> dict[str, tuple[Task, ...]]:
-    jobs: dict[str, tuple[Task, ...]] = {}
+    jobs: dict[str, list[Task]] = {}
     for task in tasks:
-        jobs[task.job_id] = (*jobs.get(task.job_id, ()), task)
-    return jobs
+        jobs.setdefault(task.job_id, []).append(task)
+    return {job: tuple(rows) for job, rows in jobs.items()}
 
 
 def _queue_row(line: str, mark: str) -> Task | None:
@@ -288,6 +289,7 @@ def _token(text: str) -> str | None:
     return match[1] if match else None
 
 
+@lru_cache(maxsize=10_000)  # the tasks of an array have many times in common
 def time(text: str) -> datetime | None:
     """Seconds since 1970 as a time; None for `Unknown`, `N/A` and the like."""
     return datetime.fromtimestamp(int(text), UTC) if re.fullmatch(r"[1-9][0-9]{0,10}", text) else None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
+from slurmgate.core.arrays import bits, several, singly
 from slurmgate.core.outcomes import (
     Admission,
     NeverSent,
@@ -76,6 +77,15 @@ def record_of(state: str, index: str | None = None, **changes: Any) -> Task:
     """An ended record of sacct: with exit code, times and usage."""
     details = {"exit_code": 0, "signal": None, "end_time": at(13), "elapsed_seconds": 10, "cpu_seconds": 9.5}
     return row(state, index, **{**details, "max_rss_bytes": 1024, **changes})
+
+
+def each_task(*rows: Task) -> list[Task]:
+    """A row for each task that these stand for."""
+    return [
+        replace(task, index=str(index)) if task.index and several(task.index) else task
+        for task in rows
+        for index in (singly(bits([task.index])) if task.index and several(task.index) else [0])
+    ]
 
 
 def squeue(*rows: Task) -> Seen:

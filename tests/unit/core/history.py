@@ -8,7 +8,6 @@ from typing import Any
 from hypothesis import note
 
 from slurmgate.core import steps
-from slurmgate.core.arrays import expanded
 from slurmgate.core.outcomes import AdmissionOutcome, NeverSent, NotNow, Refused, SubmitOutcome, Submitted, Task
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Stage, Step
@@ -26,6 +25,7 @@ from tests.unit.core.build import (
     Draft,
     admission,
     at,
+    each_task,
     record_of,
     row,
 )
@@ -227,7 +227,7 @@ class History:
         ]
         shown: dict[str | None, Task] = {}  # what is ours is shown once
         for task in rows:
-            shown |= {each.index if self._is_mine(each) else f"foreign-{len(shown)}": each for each in expanded(task)}
+            shown |= {each.index if self._is_mine(each) else f"foreign-{len(shown)}": each for each in each_task(task)}
         return list(shown.values())
 
     def _mine(self, shown: list[Task]) -> list[Task]:

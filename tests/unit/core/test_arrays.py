@@ -4,10 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurmgate.core.arrays import MOST_TASKS, count, expanded, indexes, ranges
-from tests.unit.core.build import (
-    row,
-)
+from slurmgate.core.arrays import MOST_TASKS, bits, count, ranges, several, singly
 
 EXPRESSIONS = {
     "one index": ("3", (3,)),
@@ -23,7 +20,7 @@ EXPRESSIONS = {
 
 @pytest.mark.parametrize(("expression", "expected"), EXPRESSIONS.values(), ids=EXPRESSIONS.keys())
 def test_expressions_are_read_as_slurm_reads_them(expression: str, expected: tuple[int, ...]) -> None:
-    assert indexes(expression) == expected
+    assert tuple(singly(bits([expression]))) == tuple(sorted(expected))
     assert count(expression) == len(set(expected))
 
 
@@ -32,9 +29,8 @@ def test_expressions_are_read_as_slurm_reads_them(expression: str, expected: tup
     ["", "a", "1-", "-1", "1--2", "3-1", "1;2", "0x4", "1_000", "١", "0-4000001", "99999999999999999999", "0-9,", "[0-3]"],
 )
 def test_what_is_no_expression_is_refused_and_not_guessed_at(expression: str) -> None:
-    for read in (indexes, count):
-        with pytest.raises(ValueError, match="array expression"):
-            read(expression)
+    with pytest.raises(ValueError, match="array expression"):
+        count(expression)
 
 
 def test_the_largest_array_is_counted_without_being_spelled_out() -> None:
@@ -47,33 +43,24 @@ def test_overlapping_ranges_count_each_index_once() -> None:
 
 def test_a_list_that_repeats_itself_beyond_slurms_ceiling_is_not_spelled_out() -> None:
     with pytest.raises(ValueError, match="more tasks"):
-        indexes(",".join([f"0-{MOST_TASKS - 1}"] * 2))
-    with pytest.raises(ValueError, match="more tasks"):
         count(",".join([f"0-{MOST_TASKS - 1}"] * 2))
 
 
 @given(st.sets(st.integers(0, 3000)))
 def test_ranges_say_the_same_as_the_numbers(numbers: set[int]) -> None:
-    text = ranges(numbers)
-    assert set(indexes(text)) == numbers if numbers else not text
+    wanted = bits(map(str, numbers)) if numbers else 0
+    assert tuple(singly(wanted)) == tuple(sorted(numbers))
+    text = ranges(wanted)
+    assert bits([text]) == wanted if numbers else not text
 
 
 def test_ranges_are_short() -> None:
-    assert ranges([9, 0, 1, 2, 3, 4, 5, 6, 6]) == "0-6,9"
-    assert ranges([]) == ""
+    assert ranges(bits(["9", "0-3", "4", "5-6", "6"])) == "0-6,9"
+    assert ranges(bits([])) == ""
 
 
-def test_a_row_for_several_tasks_becomes_one_for_each() -> None:
-    assert [task.index for task in expanded(row("PENDING", "4-6,9"))] == ["4", "5", "6", "9"]
-    assert [task.index for task in expanded(row("PENDING", "[4-6%2]"))] == ["4", "5", "6"]
-
-
-@pytest.mark.parametrize("index", [None, "7", "+1", "0,2,4,6,8,10,12,14,..."])
-def test_a_row_for_one_task_or_with_a_cut_expression_stays_one(index: str | None) -> None:
-    task = row("RUNNING", index)
-    assert expanded(task) == (task,)
-
-
-def test_a_row_for_more_tasks_than_the_job_has_stays_one() -> None:
-    assert len(expanded(row("PENDING", "[0-3]"), most=4)) == 4
-    assert expanded(row("PENDING", "[0-4000000]"), most=4) == (row("PENDING", "[0-4000000]"),)
+@pytest.mark.parametrize(
+    ("index", "expected"), [(None, False), ("7", False), ("+1", False), ("4-6", True), ("4,9", True), ("0-8:2", True)]
+)
+def test_what_stands_for_several_tasks(index: str | None, *, expected: bool) -> None:
+    assert several(index) is expected

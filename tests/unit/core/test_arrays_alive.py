@@ -1,5 +1,7 @@
 """The lives of job arrays and heterogeneous jobs: one submission, many tasks."""
 
+from collections.abc import Callable
+
 import pytest
 
 from slurmgate.core.record import Stage, Step
@@ -105,6 +107,36 @@ def test_a_heterogeneous_job_ends_with_its_worst_component() -> None:
     life.queue(row("COMPLETED", "+0"), row("FAILED", "+1"))
     life.account(record_of("COMPLETED", "+0"), record_of("FAILED", "+1", exit_code=2))
     assert life.shows() == ("Aborted", "FAILED", "JobFailed")
+
+
+def het() -> Life:
+    return Life().known().queue(row("RUNNING", "+0"), row("RUNNING", "+1"))
+
+
+@pytest.mark.parametrize("started", [het, lambda: het().restart(), lambda: Life().known()], ids=["seen", "restarted", "unseen"])
+def test_a_heterogeneous_job_does_not_end_with_its_first_component_while_accounting_lags(started: Callable[[], Life]) -> None:
+    life = started().wait(5).queue().account(record_of("COMPLETED", "+0"), row("RUNNING", "+1"))
+    assert life.stage is Stage.KNOWN
+    assert life.wait(100).queue().account_fails().stage is Stage.KNOWN
+    life.queue().account(record_of("COMPLETED", "+0"), record_of("FAILED", "+1", exit_code=2))
+    assert life.shows() == ("Aborted", "FAILED", "JobFailed")
+
+
+def test_a_component_that_squeue_has_forgotten_is_waited_for() -> None:
+    life = Life().known().queue(row("COMPLETED", "+0")).wait(1000).queue(row("COMPLETED", "+0")).account_fails()
+    assert life.stage is Stage.KNOWN
+
+
+def test_a_component_that_has_ended_is_read_once_while_another_runs() -> None:
+    life = het().queue(row("RUNNING", "+0"))
+    assert life.record.unread
+    life.account(row("RUNNING", "+0"), record_of("FAILED", "+1", exit_code=2)).queue(row("RUNNING", "+0"))
+    assert not life.record.unread
+    assert life.queue().account(record_of("COMPLETED", "+0")).shows() == ("Aborted", "FAILED", "JobFailed")
+
+
+def test_the_exit_record_of_a_heterogeneous_job_is_that_of_all_its_components() -> None:
+    assert het().wait(400).queue().no_accounting(record_of("COMPLETED")).shows() == ("Done", "COMPLETED", "Completed")
 
 
 def test_the_output_of_an_array_differs_for_each_task_and_says_so() -> None:

@@ -1,5 +1,8 @@
 """A job that nobody has any more: said, never called failed, and taken back if it turns up."""
 
+import pytest
+
+from slurmgate.core.outcomes import Task
 from slurmgate.core.record import Stage, Step
 from tests.unit.core.build import pending, record_of, row
 from tests.unit.core.life import LOST_AFTER, Life
@@ -105,6 +108,25 @@ def test_a_part_of_an_array_can_be_lost() -> None:
         life.wait(5).queue().account(*(record_of("COMPLETED", index) for index in "02"))
     assert life.shows()[2] == "Lost"
     assert "1 tasks of Slurm job" in message(life)
+
+
+RUNAWAY = {
+    "a job": (ran(), [row("RUNNING")]),
+    "a component": (
+        Life().known().wait(5).queue(row("RUNNING", "+0"), row("RUNNING", "+1")),
+        [record_of("COMPLETED", "+0"), row("RUNNING", "+1")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("life", "records"), RUNAWAY.values(), ids=RUNAWAY.keys())
+def test_what_runs_in_accounting_for_ever_is_lost_too_and_said_so(life: Life, records: list[Task]) -> None:
+    for _ in range(int(LONG // 5)):
+        life.wait(5).queue().account(*records)
+    assert life.shows() == ("Submitted", "RUNNING", "Running")
+    life.wait(5).queue().account(*records)
+    assert life.shows() == LOST
+    assert message(life).startswith("squeue does not have, and sacct takes for alive")
 
 
 def test_without_accounting_squeue_alone_says_so() -> None:

@@ -56,8 +56,9 @@ def test_a_row_without_comment_is_ours_while_nothing_is_known_of_its_submission(
     assert ours([row("RUNNING", token=None)], token=TOKEN, user="kirby", submitted=None)
 
 
-def test_a_row_for_several_tasks_is_taken_apart() -> None:
-    assert len(ours([pending(index="4-9")], token=TOKEN, user="kirby", submitted=at(2))) == 6
+@pytest.mark.parametrize(("index", "count"), [("4-9", 1), ("4-10", 0), ("9-4", 0), ("4,,9", 0), ("0-4000001", 0)])
+def test_a_row_for_more_tasks_than_ours_has_or_for_none_is_not_ours(index: str, count: int) -> None:
+    assert len(ours([pending(index=index)], token=TOKEN, user="kirby", submitted=at(2), most=6)) == count
 
 
 KINDS = {
@@ -260,7 +261,7 @@ def test_more_tasks_than_expected_do_not_make_a_negative_count() -> None:
 def test_ended_tasks_are_remembered_from_status_until_accounting_tells_more() -> None:
     array = ArrayStatus(total=9, succeeded=3, failed=1, succeeded_indexes="0-1,5", failed_indexes="3")
     tasks = remembered(SlurmStatus(job_id=JOB, array=array))
-    assert {task.index: task.state for task in tasks} == {"0": "COMPLETED", "1": "COMPLETED", "5": "COMPLETED", "3": "FAILED"}
+    assert {task.index: task.state for task in tasks} == {"0-1,5": "COMPLETED", "3": "FAILED"}
     assert not any(map(settled, tasks))
     assert merge(tasks, [record_of("CANCELLED", "3")])[-1] == record_of("CANCELLED", "3")
 

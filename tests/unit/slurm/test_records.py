@@ -1,6 +1,7 @@
 """Rows of squeue, sacct and sinfo. The rows are of a real Slurm 22.05, shortened."""
 
 from datetime import UTC, datetime
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -321,3 +322,15 @@ def test_what_a_batch_script_left(line: str, expected: tuple[object, ...]) -> No
 @pytest.mark.parametrize("line", ["", f"{TOKEN} job", f"{TOKEN} job x 0 1 2", f"{TOKEN} job 0 0 1 2 3", "another job 0 0 1 2"])
 def test_what_somebody_else_wrote_there_is_left_out(line: str) -> None:
     assert records.exits([line], job_ids={TOKEN: "42"}) == records.Rows({}, skipped=1)
+
+
+def test_the_tasks_of_one_array_are_as_little_work_as_as_many_jobs() -> None:
+    """Work that grows with the square of the tasks would stop the operator above some ten thousand."""
+
+    def work(jobs: int) -> float:
+        rows = [f"{each % jobs} {each} 0 0 1795314953 1795314956" for each in range(20_000)]
+        began = process_time()
+        assert len(records.exits(rows, job_ids={str(job): str(job) for job in range(jobs)}).tasks) == jobs
+        return process_time() - began
+
+    assert min(work(1) for _ in range(3)) < 3 * min(work(20_000) for _ in range(3))
