@@ -3,6 +3,7 @@
 What cannot be known is said so: only a program that came to its end, with its closing sentinel, says anything about Slurm.
 """
 
+import asyncio
 import re
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -67,7 +68,8 @@ class Reader:
         rows = await self._squeue(user, *whose, f"--Format={records.queue_format(mark)}", mark=mark)
         if isinstance(rows, Unavailable):
             return rows
-        return Seen(Source.QUEUE, records.queue(rows, mark=mark, users=users).tasks)
+        queue = await asyncio.to_thread(records.queue, rows, mark=mark, users=users)  # an array can have many thousand rows
+        return Seen(Source.QUEUE, queue.tasks)
 
     async def account(self, user: str, job_ids: Sequence[str]) -> Observation:
         """The accounting records of these jobs (sacct)."""
@@ -152,7 +154,8 @@ class Reader:
         words = (*sacct, *arguments, layout)
         answer = await self._login.command(user, *words, failed=Reason.ACCOUNTING_UNAVAILABLE, having=having)
         if not isinstance(answer, Unavailable):
-            return Seen(Source.ACCOUNTING, records.account(answer.rows(mark), mark=mark).tasks)
+            told = await asyncio.to_thread(records.account, answer.rows(mark), mark=mark)
+            return Seen(Source.ACCOUNTING, told.tasks)
         return replace(answer, reason=Reason.NO_ACCOUNTING) if "storage is disabled" in answer.message else answer
 
     async def _with_full_exit_codes(self, user: str, tasks: dict[str, tuple[Task, ...]]) -> dict[str, tuple[Task, ...]]:
