@@ -64,6 +64,7 @@ class Namespace:
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
             text=True,
+            errors="surrogateescape",  # a comment of a job may be anything
             timeout=timeout,
             check=False,
         )

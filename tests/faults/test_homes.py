@@ -44,11 +44,12 @@ def start_file(line: str, words: str) -> Fault:
     return Fault(f"{BASHRC} <<'END'\n{line}\nEND\n", RESTORE, "LoginShellFailed", words)
 
 
+RELOAD = "until kill -HUP $(cat /run/sshd.pid); do sleep 0.1; done"  # there is no such file while it reloads
 KEYS_ELSEWHERE = (
     'cp "$home/.ssh/authorized_keys" /etc/ssh/keys-mario && cp /etc/ssh/bed_config /etc/ssh/bed_config.before && '
-    "sed -i 's|^AuthorizedKeysFile.*|& /etc/ssh/keys-%u|' /etc/ssh/bed_config && kill -HUP $(cat /run/sshd.pid)"
+    f"sed -i 's|^AuthorizedKeysFile.*|& /etc/ssh/keys-%u|' /etc/ssh/bed_config && {RELOAD}"
 )
-KEYS_AT_HOME = "mv /etc/ssh/bed_config.before /etc/ssh/bed_config && kill -HUP $(cat /run/sshd.pid)"
+KEYS_AT_HOME = f"mv /etc/ssh/bed_config.before /etc/ssh/bed_config && {RELOAD}"
 
 HOMES = {
     "full": Fault(f"{tmpfs('size=1m')} && {FULL}", EMPTY, "CommandFailed", "No space left on device", UMOUNT),

@@ -1,6 +1,7 @@
 """What a submission's status, events and columns say, from the first look to the end."""
 
 import hashlib
+import re
 import time
 from datetime import datetime
 
@@ -130,7 +131,8 @@ def test_a_failed_job_shows_its_exit_code(failing: Submission) -> None:
     status = failing.wait_for_phase("Aborted")
 
     assert (status["slurm"]["state"], status["slurm"]["exitCode"]) == ("FAILED", 3)
-    assert (status["slurm"]["partition"], status["slurm"]["nodes"]) == ("batch", "node1")
+    assert status["slurm"]["partition"] == "batch"
+    assert re.fullmatch(r"node\d", status["slurm"]["nodes"])
     assert "signal" not in status["slurm"]
     assert failing.conditions() == {
         "Accepted": ("True", "Accepted"),

@@ -27,6 +27,8 @@ from slurmgate.resources.submission import SlurmStatus
 
 ACCOUNTING_GRACE = timedelta(minutes=1)
 """How long the accounting record of a job that squeue shows as over is waited for."""
+ENDING_UNSAID = timedelta(seconds=30)
+"""How long Slurm may clear up after a job before that is worth a word: the end follows within seconds, as a rule."""
 ESTIMATE_STAYS = timedelta(minutes=5)
 """How often it may be said at most that Slurm thinks a job will start at another time: it thinks anew every 30 s."""
 
@@ -132,6 +134,10 @@ def _tracked(record: Record, now: datetime) -> Decision:
     before = record.status.slurm or SlurmStatus()
     after = slurm_status(before, record.tasks)
     summary = summarise(record.tasks)
+    ending = (record.ending or now) if summary.state.kind is Kind.ENDING else None
+    record = replace(record, ending=ending)
+    if ending and now - ending < ENDING_UNSAID:
+        return Decision(record)
     reason, message = summary.reason, summary.message
     if record.wishes.end and record.cancelled:
         reason, message = record.standing.reason, record.standing.message

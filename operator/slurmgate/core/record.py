@@ -106,6 +106,8 @@ class Record:
     """The queue has shown the job with its token."""
     left_queue: datetime | None = None
     """Since when squeue shows the job as over, or no longer at all."""
+    ending: datetime | None = None
+    """Since when Slurm clears up after the job."""
     missing: datetime | None = None
     """Since when queue and accounting answer and neither has the job, or a part of it."""
     lost: bool = False

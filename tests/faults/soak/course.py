@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
 from tests.faults.doomed import Fate
-from tests.faults.soak.evidence import Evidence, gather
+from tests.faults.soak.evidence import Evidence, Unheard, gather
 from tests.faults.soak.faults.table import FAULTS, Fault
 from tests.faults.soak.ground import CLUSTERS, Ground, laid_out
 from tests.faults.soak.history import INJECTION, History
@@ -162,9 +163,12 @@ def _calm(ground: Ground, load: Load, seconds: float) -> None:
 
 def _evidence(ground: Ground) -> Evidence:
     deadline = time.monotonic() + ACCOUNTING_SECONDS
-    while not (evidence := gather(ground)).complete and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        with suppress(Unheard):  # slurmdbd may only just have been started again
+            if (evidence := gather(ground)).complete:
+                return evidence
         time.sleep(2)
-    return evidence
+    return gather(ground)
 
 
 def _failures(load: Load, evidence: Evidence) -> list[Failure]:

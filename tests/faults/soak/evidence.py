@@ -17,6 +17,10 @@ _END = re.compile(r"JobId=(\d+) .* JobState=(\w+) .* WorkDir=(\S+) ")
 _AT_ONCE = 1000
 
 
+class Unheard(Exception):  # noqa: N818 - a state of the world
+    """One of Slurm's daemons does not answer; the text says what the command said."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """All of it."""
@@ -58,7 +62,7 @@ def _sacct(ground: Ground, ids: Iterable[str]) -> list[str]:
 def _lines(ground: Ground, *command: str) -> list[str]:
     done = ground.slurm.inside(command)
     if done.returncode:
-        raise RuntimeError(f"{command[0]}: {done.stderr}")
+        raise Unheard(f"{command[0]}: {done.stderr}")
     return done.stdout.splitlines()
 
 

@@ -89,6 +89,11 @@ def lost_answer() -> Life:
     return life.submit()
 
 
+def long_epilog() -> Life:
+    life = ran().queue(row("COMPLETING")).wait(31).queue(row("COMPLETING")).wait(600)
+    return life.queue(row("COMPLETED")).account(record_of("COMPLETED"))
+
+
 def requeued_then_success() -> Life:
     life = ran().queue(row("COMPLETING")).wait(5)
     life.queue(pending("BeginTime", restarts=1, submit_time=at(60))).wait(60)

@@ -48,8 +48,13 @@ STORIES = {
     ),
     "time limit": Story(
         stories.time_limit,
-        [*RAN, ("Submitted", "COMPLETING", "Completing"), ("Aborted", "TIMEOUT", "TimeLimit")],
+        [*RAN, ("Aborted", "TIMEOUT", "TimeLimit")],
         ["Running", "!TimeLimit"],
+    ),
+    "Slurm does not get done with clearing up": Story(
+        stories.long_epilog,
+        [*RAN, ("Submitted", "COMPLETING", "Completing"), ("Done", "COMPLETED", "Completed")],
+        ["Running", "Completed"],
     ),
     "cancelled while it ran": Story(
         stories.cancelled_while_it_ran,
@@ -105,7 +110,6 @@ STORIES = {
         stories.requeued_then_success,
         [
             *RAN,
-            ("Submitted", "COMPLETING", "Completing"),
             ("Submitted", "PENDING", "Requeued"),
             RUNNING,
             ("Done", "COMPLETED", "Completed"),
