@@ -1,6 +1,7 @@
 """The life of one submission, as a pure state machine.
 
     PREPARING -> ACCEPTED <-> UNKNOWN -> KNOWN -> ENDED -> RELEASED
+        adopting: `---------> UNKNOWN
 
 Between ACCEPTED and KNOWN lies the only step that cannot be repeated. A submission is UNKNOWN from the moment sbatch may run,
 and only an answer or a look-up leads out of there.

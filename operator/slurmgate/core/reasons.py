@@ -72,7 +72,7 @@ class Reason(StrEnum):
     CANCELLING = "Cancelling", "Slurm has been asked to cancel the job."
     LOST = (
         "Lost",
-        "Queue and accounting answer, and neither has had the job for long. How it ended nobody knows; it is looked for on.",
+        "Queue and accounting answer, and for long the job has neither been in the queue nor had an end. It is looked for on.",
     )
     # At the end
     COMPLETED = "Completed", "The job completed with exit code 0."

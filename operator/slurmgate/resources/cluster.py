@@ -146,8 +146,9 @@ class Limits(Model):
         600,
         ge=10,
         le=86400,
-        description="After so many seconds in which squeue and sacct answered and neither had a job, it is shown as `Lost`: "
-        "never as failed, and it is looked for on. Accounting may lag by that much after slurmdbd was away.",
+        description="After so many seconds in which squeue and sacct answered, and a job was neither in the queue nor had an "
+        "end, it is shown as `Lost`: never as failed, and it is looked for on. Accounting may lag by that much after slurmdbd "
+        "was away.",
     )
 
 

@@ -41,7 +41,7 @@ class Package:
     script: bytes = field(repr=False)
     """The person's script, byte for byte."""
     batch: bytes | None = field(repr=False)
-    """The batch script that starts it by srun; None: the script is itself the batch script."""
+    """The batch script that starts it (by srun, or to write down how it ends); None: the script is itself the batch script."""
     arguments: tuple[str, ...]
     """Arguments of sbatch, one word each, without the script's path."""
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)

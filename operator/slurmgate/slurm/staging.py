@@ -1,6 +1,6 @@
 """What travels on stdin to remote/stage.sh: a few lines, then a tar archive. Pure.
 
-Members: `files/...` (they go into the working directory), `script`, `batch` if srun starts the script, `environment`, `origin`
+Members: `files/...` (they go into the working directory), `script`, `batch` if that starts the script, `environment`, `origin`
 (the submission, for the day when it is gone), `submit`, and last `complete`, which holds the digest of all others: an archive
 cut short is never taken for a whole one.
 """
