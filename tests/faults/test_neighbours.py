@@ -1,4 +1,4 @@
-"""One user's logins hang, or all that he submits fails, and he has many submissions; another user does not notice."""
+"""One user's logins hang, or all that he submits fails, or a whole cluster is silent; nobody else notices."""
 
 import os
 import re
@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.faults.counting import await_all, case, ended, reason, statuses, submit, wrongs
+from tests.faults.counting import await_all, case, ended, known, reason, statuses, submit, wrongs
+from tests.faults.proxied import proxied
 from tests.world import World
 
 CLUSTER = "valhalla"
@@ -43,6 +44,20 @@ def test_forty_submissions_of_a_user_whose_start_file_hangs(world: World) -> Non
         assert "LoginShellFailed" not in map(reason, statuses(world, many).values())
     await_all(world, many, ended)
     assert wrongs(world, [*neighbours, *many]) == {}
+
+
+def test_forty_submissions_to_a_cluster_that_does_not_answer(world: World) -> None:
+    with proxied(world, "silent") as (proxy,):
+        proxy.freeze()
+        many = [case(f"silent {number}", "mario", "silent") for number in range(MANY)]
+        submit(world, many)
+        await_all(world, many, lambda status: reason(status) != "Preparing")
+        neighbours = [case("neighbour", user, CLUSTER) for user in ("kirby", "mario")]
+        submit(world, neighbours)
+        await_all(world, neighbours, ended)
+        assert not any(map(known, statuses(world, many).values())), "the other cluster has answered: this has shown nothing"
+        proxy.thaw()
+    assert wrongs(world, neighbours) == {}
 
 
 def metric(world: World, name: str) -> float:

@@ -14,7 +14,7 @@ from tests.faults.soak.judge import Verdict
 from tests.faults.soak.kinds import KINDS
 from tests.faults.soak.report import told
 
-INJECTIONS = 35
+INJECTIONS = 50
 FIXED = 4
 CHANCE = random.randrange(1_000_000)
 

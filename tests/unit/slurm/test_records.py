@@ -73,6 +73,12 @@ def test_numbers_that_no_slurm_counts_to_are_no_ids(job: str) -> None:
     assert (rows.tasks, rows.skipped) == ({}, 1)
 
 
+@pytest.mark.parametrize("job", [2**31, 2**32 - 2, 2**32, 9_999_999_999])
+def test_ids_may_be_larger_than_32_bits_hold(job: int) -> None:
+    row = f"{job}{SEPARATOR}PENDING|None|kirby|batch||1795314952|N/A|N/A{QUEUE_END}"
+    assert set(records.queue([row], mark=MARK).tasks) == {str(job)}
+
+
 def test_separators_in_a_comment_do_no_harm() -> None:
     (task,) = queue(f"57|PENDING|None|kirby|batch||1795314952|N/A|N/A|0|slurmgate:{TOKEN}")
     assert task.token == TOKEN

@@ -26,6 +26,12 @@ async def test_sbatch_is_run_in_the_directory_with_these_words(login: LoginNode)
     assert (login.folder / "sbatch.cwd").read_text() == f"{login.directory}\n"
 
 
+@pytest.mark.parametrize("job", [2**31, 2**32 - 2, 2**32, 9_999_999_999])
+async def test_ids_may_be_larger_than_32_bits_hold(login: LoginNode, job: int) -> None:
+    login.says("sbatch", f"{job}\n")
+    assert await login.submit() == Submitted(str(job), directory=login.directory)
+
+
 async def test_the_batch_script_is_what_sbatch_gets_if_srun_starts_the_script(login: LoginNode) -> None:
     login.says("sbatch", "7\n")
     await login.submit(package("~/x", batch=b"#!/bin/sh\n"))
