@@ -102,7 +102,7 @@ class Site:
     def controller_down(self) -> NotNow | None:
         """Why nobody has to ask slurmctld now: it does not answer, and is tried every few seconds, for all of them."""
         answer = self._health.answer
-        if isinstance(answer, Unavailable) and verdicts.later(answer.message) is answer.reason is Reason.CONTROLLER_UNAVAILABLE:
+        if isinstance(answer, Unavailable) and verdicts.nobody_there(answer.message):
             return NotNow(answer.reason, answer.message)
         return None
 

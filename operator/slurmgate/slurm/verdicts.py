@@ -57,6 +57,11 @@ _LATER = (
 )
 
 
+def nobody_there(words: str) -> bool:
+    """Whether slurmctld itself did not answer, whoever asks."""
+    return "Unable to contact slurm controller" in words
+
+
 def later(words: str) -> Reason | None:
     """Why to try again later; None if trying again would say the same."""
     return next((reason for reason, pattern in _LATER if pattern.search(words)), None)

@@ -149,3 +149,21 @@ async def test_nobody_is_the_service_user(start: Callable[..., Cluster]) -> None
     assert isinstance(refused, Refused)
     assert refused.reason is Reason.USER_NOT_MAPPED
     assert "service user" in refused.message
+
+
+@pytest.mark.parametrize(
+    ("words", "down"),
+    [
+        ("slurm_load_partitions: Unable to contact slurm controller (connect failure)", True),
+        ("scontrol: Permission denied", False),
+    ],
+)
+async def test_nobody_has_to_ask_while_slurmctld_does_not_answer(start: Callable[..., Cluster], words: str, down: bool) -> None:
+    cluster = start()
+    cluster.answer = lambda: Unavailable(Reason.CONTROLLER_UNAVAILABLE, words)
+    cluster.read(MAPPING, HOST_KEYS)
+    await asyncio.sleep(10)
+    assert (cluster.site.controller_down is not None) is down
+    cluster.answer = lambda: FACTS
+    await asyncio.sleep(10)
+    assert cluster.site.controller_down is None
