@@ -54,7 +54,11 @@ KEYS_AT_HOME = f"mv /etc/ssh/bed_config.before /etc/ssh/bed_config && {RELOAD}"
 HOMES = {
     "full": Fault(f"{tmpfs('size=1m')} && {FULL}", EMPTY, "CommandFailed", "No space left on device", UMOUNT),
     "read-only": Fault(
-        'mount --bind "$home" "$home" && mount -o remount,bind,ro "$home"', UMOUNT, "CommandFailed", "Read-only file system"
+        # busy if somebody has begun to write in between
+        f'until mount --bind "$home" "$home" && mount -o remount,bind,ro "$home"; do {UMOUNT}; done',
+        UMOUNT,
+        "CommandFailed",
+        "Read-only file system",
     ),
     "gone": Fault(
         f'{KEYS_ELSEWHERE} && mv "$home" "$home.away"',

@@ -101,7 +101,7 @@ def rows_of(record: Record, seen: Seen) -> tuple[Task, ...]:
     """The rows of an answer that are of the record's very job."""
     rows = seen.tasks.get(record.job_id or "", ())
     slurm = record.status.slurm
-    submitted_at = slurm.submit_time if slurm else None
+    submitted_at = (slurm.submit_time if slurm else None) or next((task.submit_time for task in record.tasks), None)
     most = slurm.array.total if slurm and slurm.array else MOST_TASKS
     mine = ours(rows, token=record.job_token, user=record.user, submitted=submitted_at, marked=record.marked, most=most)
     if _is_array(record):  # for a moment slurmdbd knows an array as a job without tasks
@@ -136,7 +136,7 @@ def _tracked(record: Record, now: datetime) -> Decision:
     summary = summarise(record.tasks)
     ending = (record.ending or now) if summary.state.kind is Kind.ENDING else None
     record = replace(record, ending=ending)
-    if ending and now - ending < ENDING_UNSAID:
+    if ending and now - ending < ENDING_UNSAID and record.standing.reason is Reason.RUNNING and not _is_array(record):
         return Decision(record)
     reason, message = summary.reason, summary.message
     if record.wishes.end and record.cancelled:

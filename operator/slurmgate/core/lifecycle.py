@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from slurmgate.core.arrays import count
 from slurmgate.core.decision import Decision, Event, end_unsent, later, rejected, stand
 from slurmgate.core.outcomes import (
+    Absent,
     Admission,
     AdmissionOutcome,
     ControlOutcome,
@@ -35,6 +36,8 @@ from slurmgate.core.steps import DELETION_DEADLINE
 from slurmgate.resources.base import ADOPT_ANNOTATION, FINALIZER
 from slurmgate.resources.submission import ArrayStatus, SlurmStatus
 
+ABSENT_PAUSE = timedelta(seconds=30)
+"""Before a job that the queue does not have is looked for again, to hold it or to let it go."""
 MAPPING_GRACE = timedelta(seconds=5)
 """How long the owner of a new submission may be missing in the mapping: both may have come with one `kubectl apply`."""
 _PATTERN = re.compile(r"%(?P<width>[0-9]*)(?P<letter>[jA%])")
@@ -168,13 +171,17 @@ def _output(pattern: str | None, directory: str, job_id: str, array: ArrayStatus
     return path if path.startswith("/") else f"{directory}/{path}"
 
 
-def controlled(record: Record, step: Step, outcome: ControlOutcome, now: datetime) -> Decision:
+def controlled(record: Record, step: Step, outcome: ControlOutcome | Absent, now: datetime) -> Decision:
     """A cancel, hold, release or tidy was tried."""
     match outcome:
         case NotNow(reason, message) | Refused(reason, message):
             if step is Step.TIDY:  # leftovers in the person's own directory are no reason to keep the object
                 return Decision(replace(record, tidy=False))
             return later(record, now, reason, message)
+        case Absent() if step is Step.CANCEL:
+            return Decision(replace(record, cancelled=now))
+        case Absent():
+            return Decision(replace(record, not_before=now + ABSENT_PAUSE))
         case None:
             return _done(replace(record, tries=0, not_before=None), step, now)
 

@@ -84,6 +84,13 @@ AdmissionOutcome = Admission | Refused | NotNow
 StageOutcome = Staged | Refused | NotNow
 SubmitOutcome = Submitted | Refused | NotNow | Uncertain
 FindOutcome = Submitted | Refused | NeverSent | Uncertain
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The queue does not have the job now, so nothing was asked of Slurm."""
+
+
 ControlOutcome = None | NotNow | Refused
 """`None`: Slurm did it, or there was nothing left to do."""
 

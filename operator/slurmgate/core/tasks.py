@@ -41,7 +41,7 @@ def ours(
         if task.user not in (None, user):
             return False
         if task.token is None:
-            return submitted in (None, task.submit_time) or (bool(task.restarts) and not marked)
+            return submitted == task.submit_time or (not marked and (submitted is None or bool(task.restarts)))
         return task.token == token
 
     return tuple(row for row in rows if is_ours(row) and _possible(row.index, most))

@@ -54,7 +54,7 @@ class Adoption:
         if before.installation != mine.installation:
             return _refused(f"the job with {token} belongs to another Kubernetes cluster")
         there = await self.references.submission(before.namespace, before.name)
-        if before != mine and there and there.uid == before.uid:
+        if before != mine and there and there.uid == before.uid and not there.over:
             return _refused(f"{before.namespace}/{before.name} ({before.uid}) is still there")
         written = await site.gateway.belong(record.user, token, job.directory, mine)
         return job if written is None else Uncertain(written.message)

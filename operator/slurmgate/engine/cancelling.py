@@ -7,9 +7,8 @@ from datetime import datetime
 from functools import partial
 
 from slurmgate.core import lifecycle
-from slurmgate.core.outcomes import NotNow, Refused, Unavailable
 from slurmgate.core.record import Record, Stage, Step
-from slurmgate.engine.owning import in_queue
+from slurmgate.engine.owning import still_ours, untouched
 from slurmgate.engine.ports import Change
 from slurmgate.engine.site import Site
 
@@ -61,12 +60,10 @@ class Canceller:
         site = self.site
         if site is None:
             return
-        there = await in_queue(site, user, records.values())
-        failures: Mapping[str, NotNow | Refused] = {}
-        if isinstance(there, Unavailable):
-            failures = {record.job_id or "": NotNow(there.reason, there.message) for record in records.values()}
-        elif there:
-            failures = await site.gateway.cancel(user, [records[token].job_id or "" for token in sorted(there)])
+        answers = await still_ours(site, user, records.values())
+        ours = [records[token].job_id or "" for token, answer in answers.items() if answer is True]
+        failures = await site.gateway.cancel(user, ours) if ours else {}
         for record in records.values():
-            outcome, now = failures.get(record.job_id or ""), self._clock()
-            self._change(record.token, Stage.KNOWN, partial(lifecycle.controlled, step=Step.CANCEL, outcome=outcome, now=now))
+            outcome = untouched(answers[record.token]) or failures.get(record.job_id or "")
+            decide = partial(lifecycle.controlled, step=Step.CANCEL, outcome=outcome, now=self._clock())
+            self._change(record.token, Stage.KNOWN, decide)

@@ -18,13 +18,13 @@ from slurmgate.core import desired, lifecycle, steps
 from slurmgate.core.conditions import phase
 from slurmgate.core.decision import Decision
 from slurmgate.core.outcomes import (
+    Absent,
     ControlOutcome,
     FindOutcome,
     NotNow,
     Refused,
     Staged,
     Submitted,
-    Unavailable,
     Uncertain,
 )
 from slurmgate.core.reasons import Reason
@@ -32,7 +32,7 @@ from slurmgate.core.record import Record, Stage, Step
 from slurmgate.engine.admission import Admitted, admit
 from slurmgate.engine.adopting import Adopted, Adoption
 from slurmgate.engine.cancelling import Canceller
-from slurmgate.engine.owning import in_queue
+from slurmgate.engine.owning import still_ours, untouched
 from slurmgate.engine.ports import Outbox, References, Undelivered
 from slurmgate.engine.site import Site
 from slurmgate.engine.sweeping import Sweeper
@@ -280,7 +280,7 @@ class ClusterWorker:
         outcome = await self._ask(record, step)
         self._change(record.token, record.stage, lambda current: lifecycle.controlled(current, step, outcome, self._clock()))
 
-    async def _ask(self, record: Record, step: Step) -> ControlOutcome:
+    async def _ask(self, record: Record, step: Step) -> ControlOutcome | Absent:
         site, directory = self._site, record.status.working_directory or ""
         if site is None:
             return self._no_cluster
@@ -292,12 +292,10 @@ class ClusterWorker:
             case _:
                 return await site.gateway.tidy(record.user, record.job_token, directory)
 
-    async def _ask_slurm(self, site: Site, record: Record, step: Step) -> ControlOutcome:
-        there = await in_queue(site, record.user, [record])
-        if isinstance(there, Unavailable):
-            return NotNow(there.reason, there.message)
-        if not there:
-            return None
+    async def _ask_slurm(self, site: Site, record: Record, step: Step) -> ControlOutcome | Absent:
+        answers = await still_ours(site, record.user, [record])
+        if outcome := untouched(answers[record.token]):
+            return outcome
         ask = site.gateway.hold if step is Step.HOLD else site.gateway.release
         return await ask(record.user, record.job_id or "")
 
@@ -305,9 +303,10 @@ class ClusterWorker:
         await self._outbox.let_go(record)
         decide = partial(lifecycle.let_go, deadline=self._deletion_deadline)
         left_behind = decide(record).events
-        if not self._change(record.token, record.stage, decide) and record.token not in self._records:
+        changed = self._change(record.token, record.stage, decide)
+        if not changed and record.token not in self._records:
             self._outbox.publish(record, left_behind)  # the object was quicker to go
-        if left_behind and record.wishes.end:
+        if left_behind and record.wishes.end and (changed or record.token not in self._records):
             self._metrics.jobs_left_behind.labels(self.name).inc()
         if record.wishes.deleted:
             self.forget(record.token)

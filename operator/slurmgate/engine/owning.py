@@ -1,30 +1,53 @@
 """Whose jobs are they still? A slurmctld that began anew gives ids again, and its commands know jobs by their ids alone."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 
 from slurmgate.core.following import rows_of
-from slurmgate.core.outcomes import Seen, Unavailable
+from slurmgate.core.outcomes import Absent, NotNow, Seen, Task, Unavailable
 from slurmgate.core.record import Record
 from slurmgate.core.tasks import live
 from slurmgate.engine.site import Site
 
 
-async def in_queue(site: Site, user: str, records: Iterable[Record]) -> set[str] | Unavailable:
-    """The tokens of those of a user's submissions whose very jobs are in the queue now."""
+async def still_ours(site: Site, user: str, records: Collection[Record]) -> Mapping[str, bool | Unavailable]:
+    """Whether the queue has the very jobs of these submissions of a user, by token; or why that cannot be told."""
     queue = await site.gateway.observe(user, [user])
     if isinstance(queue, Unavailable):
-        return queue
-    listed = [record for record in records if record.job_id in queue.tasks]
-    found = {record.token for record in listed if rows_of(record, queue)}
-    doubtful = [record for record in listed if record.token not in found and _is_nameless(record, queue)]
-    if doubtful and site.keeps_accounting:
-        accounting = await site.gateway.account(user, [record.job_id for record in doubtful if record.job_id])
-        if isinstance(accounting, Unavailable):
-            return accounting
-        found |= {record.token for record in doubtful if any(map(live, rows_of(record, accounting)))}
-    return found
+        return dict.fromkeys((record.token for record in records), queue)
+    answers: dict[str, bool | Unavailable] = {record.token: bool(rows_of(record, queue)) for record in records}
+    doubtful = [record for record in records if not answers[record.token] and _is_nameless(record, queue)]
+    return {**answers, **await _accounted_as_ours(site, user, doubtful, queue)} if doubtful else answers
+
+
+def untouched(answer: bool | Unavailable) -> Absent | NotNow | None:
+    """What comes of something that was to be done to such a job; None if it is ours and can be done."""
+    if isinstance(answer, Unavailable):
+        return NotNow(answer.reason, answer.message)
+    return None if answer else Absent()
 
 
 def _is_nameless(record: Record, queue: Seen) -> bool:
     """The comment that had its token may have been overwritten; the accounting has the words with which it was submitted."""
-    return all(task.token is None for task in queue.tasks[record.job_id or ""])
+    rows = _listed(record, queue)
+    return bool(rows) and all(task.token is None for task in rows)
+
+
+async def _accounted_as_ours(
+    site: Site, user: str, records: Collection[Record], queue: Seen
+) -> Mapping[str, bool | Unavailable]:
+    if not site.keeps_accounting:
+        return {}
+    accounting = await site.gateway.account(user, [record.job_id for record in records if record.job_id])
+    if isinstance(accounting, Unavailable):
+        return dict.fromkeys((record.token for record in records), accounting)
+    return {record.token: _is_the_same(record, queue, accounting) for record in records}
+
+
+def _is_the_same(record: Record, queue: Seen, accounting: Seen) -> bool:
+    """Whether ours, alive by the accounting, is what the queue shows: what slurmctld forgot stays alive there for ever."""
+    submitted = {task.submit_time for task in _listed(record, queue)}
+    return any(live(task) and task.submit_time in submitted for task in rows_of(record, accounting))
+
+
+def _listed(record: Record, seen: Seen) -> tuple[Task, ...]:
+    return seen.tasks.get(record.job_id or "", ())

@@ -234,7 +234,7 @@ class Site:
             if gateway is not self._gateway:
                 return  # other host keys have come meanwhile, and the connections were closed under it: ask again
             self._note_login(user, answer)
-            if isinstance(answer, ClusterFacts) or answer.reason not in LOGIN_REASONS:
+            if isinstance(answer, ClusterFacts) or not _perhaps_his_alone(answer):
                 break
         if answer is None:
             return
@@ -305,6 +305,11 @@ class Site:
             return await self._references.of_operator("Secret", name, key)
         except ReferenceProblem as problem:
             raise KeyUnavailable(str(problem)) from None
+
+
+def _perhaps_his_alone(answer: Unavailable) -> bool:
+    """Whether the next one may hear something else: log-ins fail one by one, and a start file may set another SLURM_CONF."""
+    return answer.reason in LOGIN_REASONS or verdicts.nobody_there(answer.message)
 
 
 def _mapping_health(mapping: Mapping) -> MappingHealth:

@@ -88,7 +88,7 @@ class Sweeper:
         places = await site.gateway.workplaces(user, list(tokens))
         if isinstance(places, Unavailable):
             return None
-        places = [place for place in places if place.token == tokens[place.job_id]]
+        places = [place for place in places if place.token == tokens[place.job_id] and not place.over]
         origins = await site.gateway.origins(user, places)
         if isinstance(origins, Unavailable):
             return None

@@ -59,6 +59,8 @@ class Workplace:
     job_id: str
     token: str
     directory: str
+    over: bool = False
+    """It has ended."""
 
 
 class Gateway(Protocol):

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from slurmgate.core.outcomes import Partition, Task
+from slurmgate.core.states import Kind, state
 from slurmgate.slurm.gateway import Workplace
 from slurmgate.slurm.options import COMMENT_PREFIX
 
@@ -90,7 +91,7 @@ def exit_code_format(mark: str) -> str:
 
 def workplace_format(mark: str) -> str:
     """For `squeue --Format`: working directories and tokens alone."""
-    return f"JobArrayID:0|{mark}|,WorkDir:0|{mark}|,Comment:{_COMMENT_WIDTH}"
+    return f"JobArrayID:0|{mark}|,State:0|{mark}|,WorkDir:0|{mark}|,Comment:{_COMMENT_WIDTH}"
 
 
 def workplaces(lines: Iterable[str], *, mark: str) -> tuple[Workplace, ...]:
@@ -99,8 +100,10 @@ def workplaces(lines: Iterable[str], *, mark: str) -> tuple[Workplace, ...]:
     for line in lines:
         job, *cells = line.split(f"|{mark}|")
         match = _ID.fullmatch(job)
-        if match and len(cells) == 2 and (token := _token(cells[1])):  # noqa: PLR2004 - as many as were asked for
-            places[match[1]] = Workplace(match[1], token, cells[0].strip())
+        if match and len(cells) == 3 and (token := _token(cells[2])):  # noqa: PLR2004 - as many as were asked for
+            before = places.get(match[1])
+            alive = state(cells[0].strip()).kind is not Kind.ENDED
+            places[match[1]] = Workplace(match[1], token, cells[1].strip(), over=not alive and (before is None or before.over))
     return tuple(places.values())
 
 

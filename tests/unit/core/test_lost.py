@@ -4,7 +4,8 @@ import pytest
 
 from slurmgate.core.outcomes import Task
 from slurmgate.core.record import Stage, Step
-from tests.unit.core.build import pending, record_of, row
+from slurmgate.resources.submission import Phase
+from tests.unit.core.build import at, pending, record_of, row
 from tests.unit.core.life import LOST_AFTER, Life
 
 LONG = LOST_AFTER.total_seconds()
@@ -134,3 +135,15 @@ def test_without_accounting_squeue_alone_says_so() -> None:
     for _ in range(int(LONG // 5) + 2):
         life.wait(5).queue().no_accounting()
     assert life.shows() == LOST
+
+
+@pytest.mark.parametrize("first", [pending("None"), pending("Priority"), row("COMPLETING"), row("RUNNING")])
+def test_a_job_of_the_same_user_that_has_our_id_now_is_not_ours_however_little_was_seen_of_ours(first: Task) -> None:
+    life = Life().known().queue(first).wait(5)
+    life.queue(row("RUNNING", token=None, submit_time=at(300)))
+    assert life.record.unread, "ours has left the queue"
+    assert life.shows()[1] != "RUNNING" or first.state == "RUNNING"
+    life.account()
+    life.wait(5).queue(row("FAILED", token=None, submit_time=at(300)))
+    life.account(record_of("FAILED", token=None, submit_time=at(300)))
+    assert life.status.phase is Phase.SUBMITTED

@@ -185,7 +185,11 @@ class FakeSlurm:
         await self.gates.at("workplaces")
         if not self.reachable:
             return SQUEUE_DOWN
-        return [Workplace(job.id, job.token, "/home/kirby/w") for job in self.jobs if job.id in job_ids and job.user == user]
+        return [
+            Workplace(job.id, job.token, "/home/kirby/w", over=job.ended(self._now) is not None)
+            for job in self.jobs
+            if job.id in job_ids and job.user == user
+        ]
 
     async def origins(self, user: str, jobs: Sequence[Workplace]) -> Mapping[str, Origin] | Unavailable:
         await self.gates.at("origins")

@@ -46,6 +46,16 @@ async def test_it_is_followed_and_nothing_is_submitted(world: World, left: Job) 
     assert world.slurm.jobs == [left]
 
 
+async def test_one_that_slurm_took_up_again_is_taken_from_the_submission_that_has_ended(world: World, left: Job) -> None:
+    world.references.uids["lab", "gone"] = OTHER_TOKEN
+    world.references.over.add(OTHER_TOKEN)
+    world.api.create(adopting(Draft()))
+    await asyncio.sleep(30)
+    status = world.object().status
+    assert status.slurm
+    assert status.slurm.job_id == left.id
+
+
 @pytest.mark.usefixtures("left")
 async def test_two_do_not_get_it(world: World) -> None:
     drafts = [adopting(another(number)) for number in range(2)]

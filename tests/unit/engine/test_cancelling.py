@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
+import pytest
 from typing_extensions import override
 
 from slurmgate.core.outcomes import NotNow, Refused
@@ -87,10 +88,15 @@ async def test_a_job_that_has_the_id_of_ours_now_is_left_alone(world: World) -> 
     assert cancelled(world) == {theirs}
 
 
-async def test_neither_is_it_held(world: World) -> None:
-    (mine,) = await submitted(world, [another(1)])
+@pytest.mark.parametrize("ours", [True, False])
+async def test_neither_is_it_let_go(world: World, ours: bool) -> None:
+    (mine,) = await submitted(world, [another(1).suspended()])
     (job,) = world.slurm.jobs_of(mine)
-    job.token, job.submitted = OTHER_TOKEN, asyncio.get_running_loop().time()
-    world.api.edit(mine, Draft.suspended)
-    await asyncio.sleep(1)
+    if not ours:
+        job.token = OTHER_TOKEN
+    world.api.edit(mine, lambda draft: draft.suspended(wish=False))
+    await asyncio.sleep(5)
+    assert job.held is not ours
+    job.token = mine  # as when slurmctld is restored
+    await asyncio.sleep(60)
     assert not job.held

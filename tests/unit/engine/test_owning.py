@@ -1,15 +1,17 @@
 """Which jobs are still those that we submitted."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from slurmgate.core.outcomes import Observation, Seen, Source, Task, Unavailable
 from slurmgate.core.reasons import Reason
-from slurmgate.engine.owning import in_queue
-from tests.unit.core.build import JOB, TOKEN, pending, record_of, row
+from slurmgate.core.record import Record
+from slurmgate.engine.owning import still_ours
+from slurmgate.resources.submission import JobSubmissionStatus
+from tests.unit.core.build import JOB, TOKEN, at, pending, record_of, row
 from tests.unit.core.life import Life
 
 DOWN = Unavailable(Reason.ACCOUNTING_UNAVAILABLE, "slurmdbd")
@@ -38,24 +40,45 @@ class Slurm:
         )
 
 
+AGAIN = at(500)
+"""When it was requeued: Slurm takes that for submitted anew."""
+
+
 def nameless() -> Task:
     """Its comment was overwritten, and it was requeued: nothing in the queue shows whose it is."""
-    return row("RUNNING", token=None, submit_time=None)
+    return row("RUNNING", token=None, submit_time=AGAIN)
 
 
-IN_QUEUE: dict[str, tuple[Slurm, set[str] | Unavailable]] = {
-    "it waits": (Slurm([pending()]), {TOKEN}),
-    "it is not there": (Slurm([]), set()),
-    "another submission's": (Slurm([row("RUNNING", token="another")]), set()),
-    "nobody's by its looks, ours by the accounting": (Slurm([nameless()], [row("RUNNING")]), {TOKEN}),
-    "nobody's by its looks, and ours has ended": (Slurm([nameless()], [record_of("COMPLETED")]), set()),
-    "nobody's by its looks, another's by the accounting": (Slurm([nameless()], [row("RUNNING", token="another")]), set()),
+STILL_OURS: dict[str, tuple[Slurm, bool | Unavailable]] = {
+    "it waits": (Slurm([pending()]), True),
+    "it is not there": (Slurm([]), False),
+    "another submission's": (Slurm([row("RUNNING", token="another")]), False),
+    "nobody's by its looks, ours by the accounting": (Slurm([nameless()], [row("RUNNING", submit_time=AGAIN)]), True),
+    "nobody's by its looks, and ours was forgotten": (Slurm([nameless()], [row("RUNNING")]), False),
+    "nobody's by its looks, and ours has ended": (Slurm([nameless()], [record_of("COMPLETED")]), False),
+    "nobody's by its looks, another's by the accounting": (
+        Slurm([nameless()], [row("RUNNING", token="another", submit_time=AGAIN)]),
+        False,
+    ),
     "nobody's by its looks, and nobody can say": (Slurm([nameless()], DOWN), DOWN),
-    "nobody's by its looks, and there is no accounting": (Slurm([nameless()], keeps_accounting=False), set()),
+    "nobody's by its looks, and there is no accounting": (Slurm([nameless()], keeps_accounting=False), False),
 }
 
 
-@pytest.mark.parametrize(("slurm", "found"), IN_QUEUE.values(), ids=IN_QUEUE.keys())
-async def test_the_very_jobs(slurm: Any, found: set[str] | Unavailable) -> None:
+@pytest.mark.parametrize(("slurm", "answer"), STILL_OURS.values(), ids=STILL_OURS.keys())
+async def test_the_very_job(slurm: Any, answer: bool | Unavailable) -> None:
     record = Life().known().queue(pending()).record
-    assert await in_queue(slurm, "kirby", [record]) == found
+    assert await still_ours(slurm, "kirby", [record]) == {TOKEN: answer}
+
+
+async def test_one_that_cannot_be_told_keeps_no_other_one_back() -> None:
+    doubtful = Life().known().queue(pending()).record
+    certain = replace(doubtful, token="another")
+    slurm: Any = Slurm([nameless()], DOWN)
+    answers = await still_ours(slurm, "kirby", [doubtful, replace(certain, status=_with_job(certain, "8"))])
+    assert answers == {TOKEN: DOWN, "another": False}
+
+
+def _with_job(record: Record, job_id: str) -> JobSubmissionStatus:
+    assert record.status.slurm
+    return record.status.model_copy(update={"slurm": record.status.slurm.model_copy(update={"job_id": job_id})})

@@ -1,7 +1,7 @@
 """A site: nobody is alarmed before there is anything to say, and no mistake about one cluster ends the others."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,10 @@ from slurmgate.resources.cluster import SlurmCluster, SlurmClusterStatus
 from slurmgate.telemetry.metrics import Metrics
 
 MAPPING, HOST_KEYS = "users", "known-hosts"
-ENTRY = {"mail": "kirby@nintendo.example", "mapped_user": "kirby", "ssh_private_key_secret": {"name": "k", "key": "k"}}
+ENTRIES = [
+    {"mail": f"{user}@nintendo.example", "mapped_user": user, "ssh_private_key_secret": {"name": "k", "key": "k"}}
+    for user in ("kirby", "mario")
+]
 FACTS = ClusterFacts("22.05.8", "valhalla", hides_jobs=False, accounting=True, partitions=())
 LOST = Unavailable(Reason.CLUSTER_UNREACHABLE, "the connection was lost")
 
@@ -75,7 +78,7 @@ class Cluster:
 
     async def _follow(self, kind: Kind, name: str) -> AsyncGenerator[Content]:
         await self._there[name].wait()
-        text = {MAPPING: yaml.safe_dump({"users_id_mapping": [ENTRY]}), HOST_KEYS: "login1 ssh-ed25519 AAAA\n"}[name]
+        text = {MAPPING: yaml.safe_dump({"users_id_mapping": ENTRIES}), HOST_KEYS: "login1 ssh-ed25519 AAAA\n"}[name]
         yield Content({"ssh_mapping.yaml": text.encode(), "known_hosts": text.encode()}, {}, "1")
         await asyncio.Event().wait()
 
@@ -167,3 +170,15 @@ async def test_nobody_has_to_ask_while_slurmctld_does_not_answer(start: Callable
     cluster.answer = lambda: FACTS
     await asyncio.sleep(10)
     assert cluster.site.controller_down is None
+
+
+async def test_one_whose_start_file_names_another_slurm_is_not_believed_alone(start: Callable[..., Cluster]) -> None:
+    cluster = start()
+    answers: Iterator[ClusterFacts | Unavailable] = iter(
+        [Unavailable(Reason.CONTROLLER_UNAVAILABLE, "Unable to contact slurm controller"), FACTS]
+    )
+    cluster.answer = lambda: next(answers, FACTS)
+    cluster.read(MAPPING, HOST_KEYS)
+    await asyncio.sleep(1)
+    assert cluster.site.controller_down is None
+    assert cluster.reasons() == [Reason.AVAILABLE]

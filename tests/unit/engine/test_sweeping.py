@@ -79,6 +79,16 @@ async def test_one_that_slurm_has_taken_up_again_after_its_end_is_reported(searc
     assert "has ended, and Slurm has taken it up again" in await search.sweep()
 
 
+async def test_one_that_ends_while_it_is_looked_at_is_none(search: Search) -> None:
+    search.references.uids["lab", "hello"] = OTHER_TOKEN
+    search.references.over.add(OTHER_TOKEN)
+
+    def end() -> None:
+        search.slurm.jobs[0].cancelled = asyncio.get_running_loop().time()
+
+    assert await search.sweep_while(end, at="workplaces") == ""
+
+
 async def test_it_is_cancelled_if_the_cluster_says_so(search: Search) -> None:
     search.cancelling()
     assert "Slurm was asked to cancel it." in await search.sweep()

@@ -1,5 +1,6 @@
 """What cannot be sent, or not yet, or perhaps was: said once, and never sent twice."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +14,7 @@ from tests.unit.core.build import (
     Draft,
 )
 from tests.unit.engine.slurm import Sbatch
-from tests.unit.engine.telling import FROM_CONFIG_MAP, events, writes
+from tests.unit.engine.telling import FROM_CONFIG_MAP, another, events, writes
 from tests.unit.engine.world import LAGS, World
 
 REFUSALS: dict[str, tuple[Callable[[World], object], Draft, Reason]] = {
@@ -54,15 +55,20 @@ async def test_an_owner_without_an_entry_is_refused_once(world: World) -> None:
 
 
 async def test_while_slurmctld_is_known_to_be_down_it_is_left_alone(world: World) -> None:
+    runs = another(1)
+    world.api.create(runs)
+    await world.settle(seconds=20)
     world.site.controller_down = NotNow(Reason.CONTROLLER_UNAVAILABLE, "Unable to contact slurm controller")
+    await asyncio.sleep(10)
+    before = world.gates.passed["stage"], world.gates.passed["observe"]
     world.api.create(Draft())
-    await world.settle(seconds=600)
-    assert not world.gates.passed["stage"] + world.gates.passed["observe"]
+    await asyncio.sleep(600)
+    assert (world.gates.passed["stage"], world.gates.passed["observe"]) == before
     assert writes(world)[-1][2] == Reason.CONTROLLER_UNAVAILABLE
     world.site.controller_down = None
     world.worker.wake()
     await world.settle()
-    assert world.object().status.phase is Phase.DONE
+    assert {stored.status.phase for stored in world.api.objects.values()} == {Phase.DONE}
 
 
 async def test_the_mapping_may_come_a_moment_after_the_submission(world: World) -> None:

@@ -13,6 +13,11 @@ from tests.faults.soak.kinds import USERS
 
 HALF_OPEN = 8
 """MaxStartups of the bed's sshd."""
+_READ_ONLY = """
+until mount --bind "/home/$1" "/home/$1" && mount -o remount,bind,ro "/home/$1"; do
+    umount --lazy "/home/$1" # busy: somebody has begun to write in between
+done
+"""
 _CONFIG = "/etc/ssh/bed_config"
 _CLOCK = """
 mkdir -p /tmp/clock
@@ -122,7 +127,7 @@ def home_full(ground: Ground, chance: Random) -> Iterator[None]:
 def home_read_only(ground: Ground, chance: Random) -> Iterator[None]:
     """EROFS."""
     user = chance.choice(USERS)
-    ground.shell('mount --bind "/home/$1" "/home/$1" && mount -o remount,bind,ro "/home/$1"', user)
+    ground.shell(_READ_ONLY, user)
     try:
         yield
     finally:
