@@ -65,7 +65,7 @@ def accounting_seen(record: Record, seen: Seen | Unavailable, now: datetime, *, 
     if _is_complete(record):
         patient = record.left_queue is None or now - record.left_queue < ACCOUNTING_GRACE
         return Decision(record) if patient and not all(map(settled, record.tasks)) else _ended(record, now)
-    if isinstance(seen, Unavailable):
+    if isinstance(seen, Unavailable) or record.job_id in seen.unanswered:
         return Decision(replace(record, missing=None))
     if any(map(live, rows)):  # slurmdbd lags behind, or slurmctld has forgotten the job without telling it
         who = "squeue does not have, and sacct takes for alive (see `sacctmgr show runawayjobs`),"

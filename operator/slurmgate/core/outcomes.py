@@ -136,19 +136,21 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The answer of one source: its tasks by job id. A job that was asked for and is not in it is absent."""
-
-    source: Source
-    tasks: dict[str, tuple[Task, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Unavailable:
     """The source did not answer. Says nothing about any job."""
 
     reason: Reason
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The answer of one source: its tasks by job id. A job that was asked for and is nowhere in it is absent."""
+
+    source: Source
+    tasks: dict[str, tuple[Task, ...]] = field(default_factory=dict)
+    unanswered: dict[str, Unavailable] = field(default_factory=dict)
+    """Jobs of which it says nothing, neither that they are there nor that they are absent, and why."""
 
 
 Observation = Seen | Unavailable

@@ -40,7 +40,10 @@ async def _accounted_as_ours(
     accounting = await site.gateway.account(user, [record.job_id for record in records if record.job_id])
     if isinstance(accounting, Unavailable):
         return dict.fromkeys((record.token for record in records), accounting)
-    return {record.token: _is_the_same(record, queue, accounting) for record in records}
+    return {
+        record.token: accounting.unanswered.get(record.job_id or "") or _is_the_same(record, queue, accounting)
+        for record in records
+    }
 
 
 def _is_the_same(record: Record, queue: Seen, accounting: Seen) -> bool:

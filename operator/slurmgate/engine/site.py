@@ -144,6 +144,10 @@ class Site:
         if isinstance(answer, Unavailable):
             _log.warning("The cluster did not answer %s: %s", asker, answer.message, extra={"cluster": self.name})
             self._news.set()  # find out at once what is wrong
+        else:
+            for job_id, why in answer.unanswered.items():
+                words = "The cluster did not answer %s about job %s: %s"
+                _log.warning(words, asker, job_id, why.message, extra={"cluster": self.name})
         if isinstance(answer, Unavailable) and answer.reason is Reason.ACCOUNTING_UNAVAILABLE:
             self._now(replace(self._health, accounting=answer))
         elif isinstance(answer, Seen) and answer.source is Source.ACCOUNTING and self._health.accounting:

@@ -49,6 +49,10 @@ _ACCOUNT_FIELDS = (
     "Comment",
 )
 ACCOUNT_FORMAT = ",".join(_ACCOUNT_FIELDS)
+_TEXT_OF_PEOPLE = {"SubmitLine", "Comment"}
+ARRAY_FORMAT = ",".join(field for field in _ACCOUNT_FIELDS if field not in {"MaxRSS", "Reason", *_TEXT_OF_PEOPLE})
+"""A hundred bytes for each task of a large array, none of them of anybody's choice."""
+SUBMIT_LINES_FORMAT = "User,Submit,SubmitLine,Comment"
 
 CUT_OFF = 128
 """sacct (up to 25.11) takes this off an exit code that is as large or larger."""
@@ -115,8 +119,8 @@ def queue(lines: Iterable[str], *, mark: str, users: Collection[str] | None = No
     return Rows(_by_job(wanted), len(rows) - len(tasks))
 
 
-def account(lines: Iterable[str], *, mark: str) -> Rows:
-    """Rows of `sacct --parsable2 --duplicates --delimiter=mark --format=ACCOUNT_FORMAT`, jobs and their steps.
+def account(lines: Iterable[str], *, mark: str, layout: str = ACCOUNT_FORMAT) -> Rows:
+    """Rows of `sacct --parsable2 --duplicates --delimiter=mark --format=layout`, jobs and their steps.
 
     A requeued job has several records: the last one counts, and tells how many there were before it. Another job that was given
     the same id, because slurmctld began to count anew, has records of its own.
@@ -125,14 +129,15 @@ def account(lines: Iterable[str], *, mark: str) -> Rows:
     latest: dict[Key, tuple[Key, Identity]] = {}
     wrapped: set[Key] = set()
     skipped = 0
+    fields, unasked = layout.split(","), dict.fromkeys(_ACCOUNT_FIELDS, "")
     for line in lines:
         cells = line.split(mark)
         job, _, step = cells[0].partition(".")
         match = _ID.fullmatch(job)
-        if match is None or len(cells) != len(_ACCOUNT_FIELDS):
+        if match is None or len(cells) != len(fields):
             skipped += 1
             continue
-        row = dict(zip(_ACCOUNT_FIELDS, cells, strict=True))
+        row = unasked | dict(zip(fields, cells, strict=True))
         key = match[1], match[2] or match[3]
         if not step and _state(row["State"]) not in _NOT_ENDED and time(row["End"]) is None:
             continue  # slurmdbd knows the state already, but not yet exit code, end, or even that it is a task of an array
@@ -153,7 +158,36 @@ def _identity(task: Task) -> Identity:
 
 
 def _restarted(before: Task | None, task: Task) -> Task:
-    return task if before is None else replace(task, restarts=(before.restarts or 0) + 1)
+    return task if before is None else replace(task, restarts=(before.restarts or 0) + 1 + (task.restarts or 0))
+
+
+def examples(tasks: Iterable[Task]) -> list[str]:
+    """Tasks of an array, as `sacct --jobs` takes them: one for each time that some of them were submitted at."""
+    found = {_identity(task): f"{task.job_id}_{task.index}" for task in tasks if task.index and task.index.isdigit()}
+    return list(dict.fromkeys(found.values()))
+
+
+def tokens(lines: Iterable[str], *, mark: str) -> dict[Identity, str]:
+    """By user and submit time, from rows of `sacct --parsable2 --duplicates --delimiter=mark --format=SUBMIT_LINES_FORMAT`."""
+    found: dict[Identity, str] = {}
+    for line in lines:
+        cells = line.split(mark)
+        if len(cells) == 4 and (token := _token(cells[2]) or _token(cells[3])):  # noqa: PLR2004 - as many as were asked for
+            found[cells[0] or None, time(cells[1])] = token
+    return found
+
+
+def with_tokens(tasks: Iterable[Task], told: Mapping[Identity, str]) -> tuple[Task, ...]:
+    """The tasks of one array with their tokens: what one user submitted at one time under one job id is one submission.
+
+    Slurm takes a requeued task for submitted anew, so it is only now that its records are known to be of one task.
+    """
+    found: dict[tuple[Key, Identity], Task] = {}
+    for row in tasks:
+        task = replace(row, token=told.get((row.user, row.submit_time)))
+        place = (task.job_id, task.index), _identity(task)
+        found[place] = _restarted(found.get(place), task)
+    return tuple(found.values())
 
 
 def _with_step(task: Task, row: dict[str, str], *, is_script: bool) -> Task:

@@ -124,8 +124,8 @@ class Life:
         """Sacct answers with these rows, if it would be asked."""
         return self._observe(sacct(*rows))
 
-    def account_fails(self) -> Self:
-        return self._observe(SACCT_DOWN)
+    def account_fails(self, answer: Observation = SACCT_DOWN) -> Self:
+        return self._observe(answer)
 
     def no_accounting(self, *left: Task) -> Self:
         """There is no accounting; the batch script left these exit records."""

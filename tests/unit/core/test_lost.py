@@ -2,10 +2,10 @@
 
 import pytest
 
-from slurmgate.core.outcomes import Task
+from slurmgate.core.outcomes import Observation, Seen, Source, Task
 from slurmgate.core.record import Stage, Step
 from slurmgate.resources.submission import Phase
-from tests.unit.core.build import at, pending, record_of, row
+from tests.unit.core.build import JOB, SACCT_DOWN, at, pending, record_of, row
 from tests.unit.core.life import LOST_AFTER, Life
 
 LONG = LOST_AFTER.total_seconds()
@@ -58,10 +58,13 @@ def test_after_that_it_is_said_once_and_called_lost_not_failed() -> None:
     assert life.stage is Stage.KNOWN
 
 
-def test_accounting_that_does_not_answer_says_nothing() -> None:
+@pytest.mark.parametrize(
+    "answer", [SACCT_DOWN, Seen(Source.ACCOUNTING, unanswered={JOB: SACCT_DOWN})], ids=["about no job", "about this one"]
+)
+def test_accounting_that_does_not_answer_says_nothing(answer: Observation) -> None:
     life = ran()
     for _ in range(300):
-        life.wait(5).queue().account_fails()
+        life.wait(5).queue().account_fails(answer)
     assert gone(life, LONG - 5).shows() == ("Submitted", "RUNNING", "Running")
     assert gone(life, 10).shows() == LOST
 

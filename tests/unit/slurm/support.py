@@ -10,6 +10,7 @@ from typing import Any
 from slurmgate.core.outcomes import Staged, SubmitOutcome
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import JobSubmissionSpec
+from slurmgate.slurm import records
 from slurmgate.slurm.cli import CliGateway
 from slurmgate.slurm.gateway import File, Package
 from slurmgate.ssh.outcome import Outcome, Ran, Unknown
@@ -157,24 +158,58 @@ class LoginNode:
             f"printf '%s\\n' {shlex.quote(row)} | sed \"s/@/$mark/\"",
         )
 
+    def queue_of_all(self, *, rows: int) -> None:
+        """squeue, which knows so many jobs of each of two users."""
+        row = f"{{}}@RUNNING|None|{{}}|batch|node1|1700000000|1700000001|N/A|0|slurmgate:{TOKEN}"
+        lines = "; ".join(
+            f"[ ${{user:-{user}}} != {user} ] || seq {first} {first + rows - 1} | sed 's#.*#{row.format('&', user)}#'"
+            for first, user in ((1000, "kirby"), (5000, "mario"))
+        )
+        self.says(
+            "squeue",
+            before="for word; do case $word in\n"
+            "--user=*) user=${word#*=} ;;\n"
+            "--Format=*) mark=${word#*=JobArrayID:0} mark=${mark%%,*} ;; esac; done\n"
+            f'{{ {lines}; }} | sed "s/@/$mark/"',
+        )
+
     def accounting(self, *, token: str = TOKEN, job_id: str = "7", state: str = "COMPLETED", others: int = 0) -> None:
         """sacct, which separates as it was told to. Before the job it knows so many `others`, of no token."""
         before = f"seq 1000 {999 + others} | sed 's/.*/{_record('&', state, '')}/'\n" if others else ""
         self.says("sacct", before=f"{{ {before}\necho '{_record(job_id, state, token)}'; }} | sed \"s/@/{_DELIMITER}/g\"")
 
-    def accounting_of_all(self, *, steps: int) -> None:
-        """sacct, which knows every job that it is asked about, and so many steps of each."""
+    def accounting_of_all(self, *, steps: int, array: str = "", tasks: int = 0) -> None:
+        """sacct, which knows every job that it is asked about, and so many steps of each; `array` has so many tasks instead.
+
+        Task 0 of the array was requeued, so there is another record of it, submitted later.
+        """
+        row = _record("$job", "COMPLETED", TOKEN)
+        requeued = row.replace("COMPLETED", "PREEMPTED"), row.replace("1700000000", "1700000009")
+        array_rows = f"seq 1 {tasks - 1} | sed 's/.*/{row.replace('$job', f'{array}_&')}/'"
         job, step = (_record(job_id, "COMPLETED", "") for job_id in ("$job", "$job.$step"))
         self.says(
             "sacct",
             before=f"steps=$(seq 0 {steps - 1}); for word; do case $word in\n"
             "--jobs=*) jobs=$(echo ${word#*=} | tr , ' ') ;;\n"
             "--allocations) steps= ;; esac; done\n"
-            f'for job in $jobs; do echo "{job}"; for step in $steps; do echo "{step}"; done; done | sed "s/@/{_DELIMITER}/g"',
+            "for job in $jobs; do case $job in\n"
+            f'{array or "-"}) job={array}_0; printf \'%s\\n\' "{requeued[0]}" "{requeued[1]}"; {array_rows} ;;\n'
+            f'{array or "-"}_0) printf \'%s\\n\' "{requeued[0]}" "{requeued[1]}" ;;\n'
+            f'{array or "-"}_*) echo "{row}" ;;\n'
+            f'*) echo "{job}"; for step in $steps; do echo "{step}"; done ;; esac; done'
+            f' | {_COLUMNS} | sed "s/@/{_DELIMITER}/g"',
         )
 
 
 _DELIMITER = "$(printf '%s\\0' \"$@\" | sed -zn 's/^--delimiter=//p' | tr -d '\\0')"
+
+
+_COLUMNS = (
+    "awk -F@ -v OFS=@ -v have=" + records.ACCOUNT_FORMAT + " -v want=\"$(printf '%s\\n' \"$@\" | sed -n 's/^--format=//p')\" "
+    '\'BEGIN { split(have, names, ","); count = split(want, wanted, ","); for (i in names) at[names[i]] = i } '
+    "{ line = $at[wanted[1]]; for (i = 2; i <= count; i++) line = line OFS $at[wanted[i]]; print line }'"
+)
+"""Of records in full, the cells that sacct was asked for."""
 
 
 def _record(job_id: str, state: str, token: str) -> str:

@@ -138,6 +138,40 @@ async def test_a_job_that_is_too_much_by_itself_is_told_without_its_steps(
     assert login.runs("sacct") == runs
 
 
+@pytest.mark.parametrize(("tasks", "answered"), [(100, True), (300, False)], ids=["fits in short", "never fits"])
+async def test_an_array_that_is_too_much_keeps_no_other_job_from_being_told(
+    login: LoginNode, monkeypatch: pytest.MonkeyPatch, tasks: int, answered: bool
+) -> None:
+    monkeypatch.setitem(login_node._LONG_ANSWERS, "run", 16 * 1024)
+    login.accounting_of_all(steps=1, array="7", tasks=tasks)
+    jobs = [str(number) for number in range(1, 17)]
+    for looks in ("more", 3 if answered else 2):  # that it was too much is remembered
+        before = login.runs("sacct")
+        seen = await login.gateway.account("kirby", jobs)
+        assert isinstance(seen, Seen)
+        assert set(jobs) - set(seen.tasks) == set(seen.unanswered) == (set() if answered else {"7"})
+        assert looks in ("more", login.runs("sacct") - before)
+        if answered:
+            assert len(seen.tasks["7"]) == tasks
+            assert {(task.token, task.state) for task in seen.tasks["7"]} == {(TOKEN, "COMPLETED")}
+            assert {task.index for task in seen.tasks["7"] if task.restarts} == {"0"}
+
+
+async def test_a_queue_that_is_too_much_is_asked_about_one_user_at_a_time(
+    login: LoginNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(login_node._LONG_ANSWERS, "run", 16 * 1024)
+    login.queue_of_all(rows=90)
+    users = {"kirby", "mario"}
+    seen = await login.gateway.observe("jarvice", users)
+    assert isinstance(seen, Seen)
+    assert {task.user for (task, *_) in seen.tasks.values()} == users
+    assert login.runs("squeue") == 3
+    login.queue_of_all(rows=900)
+    assert isinstance(await login.gateway.observe("jarvice", users), Unavailable)
+    assert isinstance(await login.gateway.observe("jarvice", None), Unavailable)
+
+
 async def test_what_is_too_much_is_no_fault_of_the_shell_that_told_it(
     login: LoginNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
