@@ -343,15 +343,19 @@ async def test_of_many_submits_at_once_one_becomes_a_job(site: Site) -> None:
     assert len(jobs_of(site, job)) == 1
 
 
-async def test_accounting_that_is_too_much_at_once_is_told_in_parts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("most", [10 * 1024, 2500], ids=["with its steps", "with all its words"])
+async def test_accounting_that_is_too_much_at_once_is_told_in_parts(
+    site: Site, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
     array, single = [await site.run("#!/bin/sh\nsleep 1\n", **more) for more in ({"array": "0-9"}, {})]
     await site.record(single)
     await site.record(array, tasks=10)
-    monkeypatch.setitem(login._LONG_ANSWERS, "run", 10 * 1024)
+    monkeypatch.setitem(login._LONG_ANSWERS, "run", most)
     seen = await site.gateway.account("kirby", [array.job_id, single.job_id])
     assert isinstance(seen, Seen)
     assert [(task.state, task.token) for task in seen.tasks[single.job_id]] == [("COMPLETED", single.token)]
-    assert {(task.index, task.state) for task in seen.tasks[array.job_id]} == {(str(index), "COMPLETED") for index in range(10)}
+    found = {(task.index, task.state, task.token) for task in seen.tasks[array.job_id]}
+    assert found == {(str(index), "COMPLETED", array.token) for index in range(10)}
 
 
 async def test_of_all_accounting_a_look_up_is_told_its_own(site: Site) -> None:
