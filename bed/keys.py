@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 
@@ -26,6 +27,14 @@ def ssh_key(private: Path) -> KeyPair:
 def token_key(private: Path) -> KeyPair:
     """A key with which an API server signs the tokens of service accounts."""
     key = generate_private_key(SECP256R1())
+    _write(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return KeyPair(private, public.decode())
+
+
+def issuer_key(private: Path) -> KeyPair:
+    """A key with which an OIDC issuer signs the tokens of people and machines."""
+    key = generate_rsa_key(public_exponent=65537, key_size=2048)
     _write(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return KeyPair(private, public.decode())
