@@ -94,6 +94,11 @@ class Jobbergate(_Model):
     """What the API's addresses begin with, `/jobbergate` included."""
     issuer: str
     """What the issuer's addresses begin with, realm included."""
+    https_url: str
+    https_issuer: str
+    """The same two by TLS."""
+    certificate: Path
+    """The one of both, which nobody else has signed: who wants to trust it, trusts this file."""
     client_id: str
     """Of the cluster `valhalla`. Clients of other clusters can be added while it runs."""
     client_secret: str

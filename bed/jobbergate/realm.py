@@ -25,6 +25,7 @@ PERSON = tuple(
     for deed in ("create", "read", "update", "delete")
 )
 """What people may do, to what is theirs."""
+_PERSON_SECONDS = 3600
 
 
 class _Model(BaseModel):
@@ -45,7 +46,7 @@ class Settings(_Model):
 
     clients: dict[str, Client] = {}
     token_seconds: int = 300
-    """How long tokens live."""
+    """How long machines' tokens live."""
     delay_seconds: float = 0
     """How long it thinks before it answers."""
 
@@ -95,8 +96,9 @@ class Realm:
         return self.token(client_id, client_id, **account, permissions=client.permissions, **client.claims)
 
     def person_token(self, email: str, client_id: str = "jobbergate-cli", permissions: tuple[str, ...] = PERSON) -> str:
-        """What somebody gets for logging in. The issuer need not run."""
-        return self.token(email, client_id, email=email, permissions=permissions)
+        """What somebody gets for logging in, good for an hour. The issuer need not run."""
+        exp = int(time.time()) + _PERSON_SECONDS
+        return self.token(email, client_id, email=email, permissions=permissions, exp=exp)
 
     def token(self, subject: str, client_id: str, **claims: Any) -> str:
         """A token that this realm's key has signed, with the usual claims and `claims`."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -189,6 +190,16 @@ def test_the_database_may_go_and_come_back(alice: Person, jobbergate: Deployment
     while jobbergate.sql(f"select status from job_submissions where id = {number}") != "CREATED\n":
         assert time.monotonic() < deadline
     assert alice.seen(number).status == "CREATED"
+
+
+def test_tls_is_offered_with_a_certificate_that_must_be_known(jobbergate: Deployment) -> None:
+    description = jobbergate.description
+    known = ssl.create_default_context(cafile=description.certificate)
+    for where in (f"{description.https_url}/openapi.json", f"{description.https_issuer}/.well-known/openid-configuration"):
+        with urlopen(where, timeout=30, context=known) as answer:
+            assert json.load(answer)
+        with pytest.raises(URLError, match="CERTIFICATE_VERIFY_FAILED"):
+            urlopen(where, timeout=30)
 
 
 def refusal(ask: Callable[[], object]) -> int:
