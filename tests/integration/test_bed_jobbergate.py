@@ -170,7 +170,7 @@ def test_the_api_freezes_and_is_killed_and_forgets_nothing(alice: Person, jobber
     api = jobbergate.service("api")
     api.freeze()
     with pytest.raises(TimeoutError):
-        Person(jobbergate, alice.email, timeout_seconds=0.5).submission(number)
+        Person(jobbergate, alice.email, timeout_seconds=5).submission(number)
     api.thaw()
     api.kill()
     with pytest.raises(URLError, match="refused"):
