@@ -17,7 +17,7 @@ import bed
 from bed.jobbergate.deployment import Deployment
 from tests.jobbergate import Person
 
-pytestmark = pytest.mark.bed
+pytestmark = [pytest.mark.bed, pytest.mark.slow]  # until the operator uses it
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,6 @@ def test_the_issuer_thinks_stops_and_comes_back_with_the_same_key(valhalla: Mach
     valhalla.pending()
 
 
-@pytest.mark.slow
 def test_the_api_freezes_and_is_killed_and_forgets_nothing(alice: Person, jobbergate: Deployment) -> None:
     number = alice.submit(alice.script()).id
     api = jobbergate.service("api")
@@ -179,7 +178,6 @@ def test_the_api_freezes_and_is_killed_and_forgets_nothing(alice: Person, jobber
     assert alice.seen(number).status == "CREATED"
 
 
-@pytest.mark.slow
 def test_the_database_may_go_and_come_back(alice: Person, jobbergate: Deployment) -> None:
     number = alice.submit(alice.script()).id
     database = jobbergate.service("postgres")
