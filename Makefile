@@ -56,5 +56,6 @@ generate: install ## Make CRDs, chart CRDs and reference pages from the models
 lock: install ## Resolve the dependencies anew
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate --output-file requirements/runtime.txt pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate --allow-unsafe --extra dev --output-file requirements/dev.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate --allow-unsafe --output-file bed/jobbergate/requirements.txt bed/jobbergate/requirements.in
 
 .PHONY: help install demo test faults soak e2e check bed run down generate lock

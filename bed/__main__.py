@@ -13,7 +13,7 @@ from bed.errors import BedError
 from bed.report import say
 from bed.state import Description
 
-app = typer.Typer(help="A real Slurm cluster and a Kubernetes API server on this machine.", no_args_is_help=True)
+app = typer.Typer(help="Slurm, a Kubernetes API server and Jobbergate's API, all real, on this machine.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Option(help="Which bed: several can be up side by side.")]
 
@@ -24,11 +24,12 @@ def up(
     *,
     slurm: Annotated[bool, typer.Option(help="Start Slurm.")] = True,
     kubernetes: Annotated[bool, typer.Option(help="Start Kubernetes.")] = True,
+    jobbergate: Annotated[bool, typer.Option(help="Start Jobbergate's API.")] = False,
 ) -> None:
     """Start a bed. It stays up until `down`."""
     began = time.monotonic()
     with _plainly():
-        bed = life.up(name, slurm=slurm, kubernetes=kubernetes)
+        bed = life.up(name, slurm=slurm, kubernetes=kubernetes, jobbergate=jobbergate)
         say(f"Ready after {time.monotonic() - began:.1f} s")
         _print(bed.description)
 
@@ -56,6 +57,9 @@ def _print(description: Description) -> None:
         print(f"  Kubernetes at {kubernetes.server}")
         print(f"    export KUBECONFIG={kubernetes.kubeconfig}")
         print(f"    {kubernetes.kubectl} get namespaces")
+    if jobbergate := description.jobbergate:
+        print(f"  Jobbergate {jobbergate.version} at {jobbergate.url}")
+        print(f"    issuer {jobbergate.issuer}, client {jobbergate.client_id}, secret {jobbergate.client_secret}")
     if slurm := description.slurm:
         print(f"  Slurm {slurm.version}, cluster {slurm.cluster}, users {', '.join(slurm.users)}")
         print(f"    {' '.join(slurm.ssh('kirby'))} sinfo")

@@ -1,11 +1,25 @@
 """Key pairs for people, servers and tokens. All are made here for one bed and die with it."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa_key
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.x509 import (
+    BasicConstraints,
+    CertificateBuilder,
+    IPAddress,
+    Name,
+    NameAttribute,
+    SubjectAlternativeName,
+    random_serial_number,
+)
+from cryptography.x509.oid import NameOID
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,32 @@ def token_key(private: Path) -> KeyPair:
     _write(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return KeyPair(private, public.decode())
+
+
+def issuer_key(private: Path) -> KeyPair:
+    """A key with which an OIDC issuer signs the tokens of people and machines."""
+    key = generate_rsa_key(public_exponent=65537, key_size=2048)
+    _write(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return KeyPair(private, public.decode())
+
+
+def server_key(private: Path, address: str) -> KeyPair:
+    """A key for a TLS server; its public half is a certificate for `address` that is its own authority."""
+    key = generate_private_key(SECP256R1())
+    _write(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    name, now = Name([NameAttribute(NameOID.COMMON_NAME, "bed")]), datetime.now(UTC)
+    certificate = (
+        CertificateBuilder(
+            subject_name=name, issuer_name=name, public_key=key.public_key(), serial_number=random_serial_number()
+        )
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=365))
+        .add_extension(SubjectAlternativeName([IPAddress(ip_address(address))]), critical=False)
+        .add_extension(BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, SHA256())
+    )
+    return KeyPair(private, certificate.public_bytes(Encoding.PEM).decode())
 
 
 def _write(private: Path, content: bytes) -> None:

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from bed import state
 from bed.errors import BedError
+from bed.jobbergate import deployment
+from bed.jobbergate.deployment import Deployment
 from bed.kubernetes import apiserver
 from bed.locks import locked
 from bed.report import say
 from bed.slurm import cluster
 from bed.slurm.cluster import Cluster
 from bed.slurm.options import Options
-from bed.state import Description, Kubernetes, Slurm
+from bed.state import Description, Jobbergate, Kubernetes, Slurm
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,13 @@ class Bed:
             raise BedError(f"The bed {self.description.name} was started without Kubernetes.")
         return self.description.kubernetes
 
+    @property
+    def jobbergate(self) -> Deployment:
+        """Jobbergate's API with what belongs to it."""
+        if self.description.jobbergate is None:
+            raise BedError(f"The bed {self.description.name} was started without Jobbergate.")
+        return Deployment(self.description.folder, self.description.jobbergate)
+
     def kubectl(self, *args: str, stdin: str | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run kubectl as the administrator."""
         # Its cache of discovered types goes where it is removed with the bed.
@@ -57,18 +66,18 @@ class Bed:
         down(self.description.name)
 
 
-def up(name: str = "default", *, slurm: Options | bool = True, kubernetes: bool = True) -> Bed:
+def up(name: str = "default", *, slurm: Options | bool = True, kubernetes: bool = True, jobbergate: bool = False) -> Bed:
     """Start a bed and return when it can be used; if it is up already, return that one."""
     options = Options() if slurm is True else slurm or None
     folder = state.folder(name)
     with locked(folder, f"Waiting for another process that starts or ends the bed {name}"):
         if bed := find(name):
-            _check(bed.description, slurm=slurm, kubernetes=kubernetes)
+            _check(bed.description, slurm=slurm, kubernetes=kubernetes, jobbergate=jobbergate)
             say(f"The bed {name} is up already, in {folder}")
             return bed
         _clear(folder)  # what an interrupted `up`, or the machine's restart, may have left
         try:
-            description = _start(name, folder, options, kubernetes=kubernetes)
+            description = _start(name, folder, options, kubernetes=kubernetes, jobbergate=jobbergate)
         except BaseException:
             _clear(folder)
             folder.rmdir()
@@ -82,8 +91,10 @@ def find(name: str = "default") -> Bed | None:
     description = Description.load(name)
     if description is None:
         return None
-    alive = (description.slurm is None or cluster.running(description.folder)) and (
-        description.kubernetes is None or apiserver.running(description.folder, description.kubernetes)
+    alive = (
+        (description.slurm is None or cluster.running(description.folder))
+        and (description.kubernetes is None or apiserver.running(description.folder, description.kubernetes))
+        and (description.jobbergate is None or deployment.running(description.folder))
     )
     return Bed(description) if alive else None
 
@@ -101,11 +112,13 @@ def down(name: str = "default") -> bool:
     return True
 
 
-def _check(running: Description, *, slurm: Options | bool, kubernetes: bool) -> None:
+def _check(running: Description, *, slurm: Options | bool, kubernetes: bool, jobbergate: bool) -> None:
     if slurm and running.slurm is None:
         lacks = "without Slurm"
     elif kubernetes and running.kubernetes is None:
         lacks = "without Kubernetes"
+    elif jobbergate and running.jobbergate is None:
+        lacks = "without Jobbergate"
     elif isinstance(slurm, Options) and running.slurm and slurm != running.slurm.options:
         lacks = "with other options"
     else:
@@ -113,32 +126,37 @@ def _check(running: Description, *, slurm: Options | bool, kubernetes: bool) -> 
     raise BedError(f"The bed {running.name} is up {lacks}. End it first (python -m bed down --name {running.name}).")
 
 
-def _start(name: str, folder: Path, options: Options | None, *, kubernetes: bool) -> Description:
+def _start(name: str, folder: Path, options: Options | None, *, kubernetes: bool, jobbergate: bool) -> Description:
     """Start the parts side by side."""
     slurm: Future[Slurm] | None = None
     api: Future[Kubernetes] | None = None
+    gate: Future[Jobbergate] | None = None
     with ThreadPoolExecutor() as pool:
         if options:
             slurm = pool.submit(cluster.start, folder, options)
         if kubernetes:
             api = pool.submit(apiserver.start, folder)
+        if jobbergate:
+            gate = pool.submit(deployment.start, folder)
         try:
-            for part in as_completed(part for part in (slurm, api) if part):
+            for part in as_completed(part for part in (slurm, api, gate) if part):
                 part.result()
         except BaseException:
-            _end(folder)  # so that the other part fails at once instead of starting to the end
+            _end(folder)  # so that the other parts fail at once instead of starting to the end
             raise
     return Description(
         name=name,
         folder=folder,
         slurm=slurm.result() if slurm else None,
         kubernetes=api.result() if api else None,
+        jobbergate=gate.result() if gate else None,
     )
 
 
 def _end(folder: Path) -> None:
     cluster.stop(folder)
     apiserver.stop(folder)
+    deployment.stop(folder)
 
 
 def _clear(folder: Path) -> None:

@@ -85,6 +85,32 @@ class Kubernetes(_Model):
     logs: Path | None
 
 
+class Jobbergate(_Model):
+    """Jobbergate's API and the OIDC issuer that it trusts, as somebody outside them sees them."""
+
+    version: str
+    """Of the API."""
+    url: str
+    """What the API's addresses begin with, `/jobbergate` included."""
+    issuer: str
+    """What the issuer's addresses begin with, realm included."""
+    https_url: str
+    https_issuer: str
+    """The same two by TLS."""
+    certificate: Path
+    """The one of both, which nobody else has signed: who wants to trust it, trusts this file."""
+    client_id: str
+    """Of the cluster `valhalla`. Clients of other clusters can be added while it runs."""
+    client_secret: str
+    """The first; whether it has been replaced, the realm knows."""
+    bucket: str
+    """Where S3 keeps the API's files, for anybody to read and delete: `job_scripts/ID/NAME` behind it."""
+    ports: dict[str, int]
+    """Every program's, by its name."""
+    logs: Path
+    """The API's and the issuer's have a line for each request."""
+
+
 class Description(_Model):
     """What `up` brought up."""
 
@@ -92,6 +118,7 @@ class Description(_Model):
     folder: Path
     slurm: Slurm | None
     kubernetes: Kubernetes | None
+    jobbergate: Jobbergate | None
 
     def save(self) -> None:
         """Write `bed.json`. It appears whole or not at all: its presence says that the bed is up."""

@@ -8,7 +8,6 @@ import secrets
 import shutil
 import ssl
 import subprocess
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from bed import ports
+from bed import memory, ports
 from bed.errors import BedError
 from bed.keys import token_key
 from bed.kubernetes.binaries import binaries
@@ -32,8 +31,6 @@ from bed.state import Kubernetes
 _AUDIT_POLICY = Path(__file__).with_name("audit.yaml")
 _PROGRAMS = ("kube-apiserver", "etcd")
 _ADDRESS = "127.0.0.1"
-_MEMORY = Path("/dev/shm")  # noqa: S108  # nothing is put there but a folder of mkdtemp's
-_ENOUGH_MEMORY = 1 << 30
 
 
 def start(bed: Path) -> Kubernetes:
@@ -133,8 +130,7 @@ class _Server:
 
     def _start_etcd(self) -> str:
         """Start etcd where a flush costs nothing, on sockets that nobody else can open; return its address."""
-        roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ENOUGH_MEMORY
-        data = Path(tempfile.mkdtemp(prefix="slurmgate-bed-", dir=_MEMORY if roomy else None))
+        data = memory.folder()
         (self.folder / "etcd").symlink_to(data)
         # To 3.4 a unix address has to look like host and port: it is a file of that name in the working directory.
         client, peer = "client:1", "peer:1"

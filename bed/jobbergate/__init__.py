@@ -1,0 +1,1 @@
+"""Jobbergate's part of a bed."""
