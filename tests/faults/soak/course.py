@@ -17,7 +17,7 @@ from tests.faults.soak.kinds import KINDS, Kind
 from tests.faults.soak.load import Errand, Load
 from tests.faults.soak.plan import Injection, Round, rounds
 
-ACCOUNTING_SECONDS = 60.0
+ACCOUNTING_SECONDS = 120.0
 _SET_RIGHT = """
 for node in $(sinfo --noheader --Node --states=down,drain,fail --format=%N | sort -u); do
     scontrol update "nodename=$node" state=resume
@@ -115,7 +115,7 @@ def soak(name: str, *, seed: int, injections: int, terms: Terms, tell: Callable[
             load.stop()
         tell("calm")
         _calm(ground, load, terms.calm_seconds)
-        evidence = _evidence(ground)
+        evidence = _evidence(ground, {told.job_id for told in load.told.values() if told.job_id and told.reason != "Lost"})
         load.settled()
         log = ground.bed.description.folder / "operator.log"
         return Result(
@@ -161,11 +161,12 @@ def _calm(ground: Ground, load: Load, seconds: float) -> None:
         time.sleep(2)
 
 
-def _evidence(ground: Ground) -> Evidence:
+def _evidence(ground: Ground, jobs: set[str]) -> Evidence:
+    """Once accounting has caught up, also with all of these jobs that the API tells of; or as it is if it never does."""
     deadline = time.monotonic() + ACCOUNTING_SECONDS
     while time.monotonic() < deadline:
         with suppress(Unheard):  # slurmdbd may only just have been started again
-            if (evidence := gather(ground)).complete:
+            if (evidence := gather(ground)).complete and jobs <= evidence.jobs:
                 return evidence
         time.sleep(2)
     return gather(ground)

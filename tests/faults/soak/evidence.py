@@ -33,6 +33,11 @@ class Evidence:
     """What sacct and squeue printed."""
 
     @property
+    def jobs(self) -> set[str]:
+        """The ids of all jobs that Slurm tells of."""
+        return {task.job_id for tasks in self.tasks.values() for task in tasks}
+
+    @property
     def complete(self) -> bool:
         """Whether accounting has caught up with the queue, as far as one can see."""
         return all(task.over or task.queued for tasks in self.tasks.values() for task in tasks)
