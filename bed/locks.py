@@ -2,11 +2,19 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bed.report import say
+
+
+def once(folder: Path, busy: str, there: Callable[[], bool], make: Callable[[], None]) -> None:
+    """Make what belongs into `folder`, unless it is there or another process makes it meanwhile."""
+    if not there():
+        with locked(folder, busy):
+            if not there():
+                make()
 
 
 @contextmanager

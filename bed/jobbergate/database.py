@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 from signal import Signals
 
@@ -13,7 +14,7 @@ from bed.errors import BedError
 from bed.jobbergate import api
 from bed.jobbergate.programs import REQUIREMENTS, python
 from bed.jobbergate.service import Service
-from bed.locks import locked
+from bed.locks import once
 from bed.report import say
 
 PACKAGES = ("postgresql-15", "postgresql-client-15")
@@ -71,10 +72,7 @@ def _prepared() -> Path:
     content = hashlib.sha256(REQUIREMENTS.read_bytes() + _SCHEMA.read_bytes()).hexdigest()[:8]
     cached = state.cache() / f"jobbergate-database-{content}"
     data = cached / "postgres"
-    if not data.exists():
-        with locked(cached, "Waiting for another process that prepares Jobbergate's database"):
-            if not data.exists():
-                _prepare(data)
+    once(cached, "Waiting for another process that prepares Jobbergate's database", data.exists, partial(_prepare, data))
     return data
 
 

@@ -3,11 +3,12 @@
 import hashlib
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from bed import state
 from bed.errors import BedError
-from bed.locks import locked
+from bed.locks import once
 from bed.report import say
 
 VERSION = "5.8.0"
@@ -19,10 +20,8 @@ def python() -> Path:
     """The Python that can import `jobbergate_api` and `moto`."""
     content = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:8]
     folder = state.cache() / f"jobbergate-{VERSION}-{content}"
-    if not (folder / _DONE).exists():
-        with locked(folder, f"Waiting for another process that installs Jobbergate in {folder}"):
-            if not (folder / _DONE).exists():
-                _install(folder)
+    busy = f"Waiting for another process that installs Jobbergate in {folder}"
+    once(folder, busy, (folder / _DONE).exists, partial(_install, folder))
     return folder / "bin" / "python"
 
 

@@ -4,11 +4,12 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from bed import state
 from bed.errors import BedError
-from bed.locks import locked
+from bed.locks import once
 from bed.report import say
 from bed.slurm import files, namespace
 from bed.slurm.namespace import Namespace
@@ -30,10 +31,7 @@ def prepared(version: str) -> Path:
     content = hashlib.sha256(f"{_SQL}{_QOS}{account_tree()}".encode()).hexdigest()[:8]
     cached = state.cache() / f"slurm-{version}-{content}"
     data = cached / "mysql"
-    if not data.exists():
-        with locked(cached, "Waiting for another process that prepares Slurm's database"):
-            if not data.exists():
-                _prepare(data)
+    once(cached, "Waiting for another process that prepares Slurm's database", data.exists, partial(_prepare, data))
     return data
 
 

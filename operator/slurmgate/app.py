@@ -104,9 +104,8 @@ async def _lead(
     async with AsyncExitStack() as stack:
         writer, recorder = StatusWriter(api), EventRecorder(api, instance=settings.pod_name, metrics=metrics)
         writer.start()
-        stack.push_async_callback(writer.stop, FLUSH_SECONDS)
         recorder.start()
-        stack.push_async_callback(recorder.stop, FLUSH_SECONDS)
+        stack.push_async_callback(_flush, writer, recorder)
 
         references = KubernetesReferences(api, own_namespace=settings.namespace)
         outbox = KubernetesOutbox(api, writer, recorder)
@@ -150,6 +149,11 @@ async def _lead(
         # Stopped while it still starts, it may end badly.
         if watching.done() and not watching.cancelled() and (error := watching.exception()):
             _log.warning("kopf did not stop cleanly: %r", error)
+
+
+async def _flush(writer: StatusWriter, recorder: EventRecorder) -> None:
+    """Both at once: if the API server hangs, the Lease is running out meanwhile."""
+    await asyncio.gather(writer.stop(FLUSH_SECONDS), recorder.stop(FLUSH_SECONDS))
 
 
 async def _watch(

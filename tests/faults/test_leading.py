@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from bed import valhalla
-from bed.operator import NAMESPACE, RELEASE
+from bed.operator import RELEASE
 from slurmgate.kube.deadman import EXIT_STATUS
-from tests.api import Json
 from tests.faults.apiserver import frozen
 from tests.faults.counting import Case, await_all, case, ended, known, once, statuses, submit, wrongs
 from tests.faults.doomed import Fate
+from tests.faults.leases import LEASE, lease
 from tests.faults.mutants import unfenced, unmarked
 from tests.faults.nursery import Life, Nursery
 from tests.world import World
@@ -48,16 +48,8 @@ def pair(world: World, stack: ExitStack, terms: dict[str, str], fate: Fate | Non
     return leader, start(world, stack, 2, terms, Fate(hasty=True))
 
 
-def lease(world: World) -> Json:
-    found: Json = world.api.get(LEASE)["spec"]
-    return found
-
-
 def cases(label: str, *, times: int = 3) -> list[Case]:
     return [case(label, user, valhalla.CLUSTER) for user in USERS * times]
-
-
-LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{RELEASE}"
 
 
 def test_one_leads_the_other_is_ready_and_goes_on_at_once_when_the_first_is_stopped(world: World, stack: ExitStack) -> None:

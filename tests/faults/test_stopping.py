@@ -1,15 +1,15 @@
 """SIGTERM, as kubelet sends it: the operator ends soon and in good order, whatever it is doing and whatever hangs."""
 
-import os
 import signal
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from bed.processes import recorded
+from tests.faults.apiserver import frozen
 from tests.faults.counting import Case, await_all, case, known, once, statuses, submit, unknown
 from tests.faults.gates import Gates
+from tests.faults.leases import await_renewal
 from tests.faults.nursery import Nursery, resting
 from tests.world import World
 
@@ -97,17 +97,15 @@ def test_the_login_node_hangs(world: World) -> None:
 @pytest.mark.slow
 def test_the_api_server_hangs_and_the_cluster_too(world: World, gates: Gates) -> None:
     told, untold = sending(world, gates, "nobody answers")
-    server = recorded(world.bed.description.folder / "run", "kube-apiserver")
-    assert server
-    os.kill(server.pid, signal.SIGSTOP)
+    await_renewal(world)  # or it ends because it may not lead any longer
     try:
-        gates.open(told.name, "before")  # its job id cannot be written
-        time.sleep(1)
-        began = time.monotonic()
-        code = world.operator.stop()
-        seconds = time.monotonic() - began
+        with frozen(world):
+            gates.open(told.name, "before")  # its job id cannot be written
+            time.sleep(1)
+            began = time.monotonic()
+            code = world.operator.stop()
+            seconds = time.monotonic() - began
     finally:
-        os.kill(server.pid, signal.SIGCONT)
         world.operator.process = world.installation.start().process
     assert code == 0
     assert seconds < LONGEST_STOP_SECONDS

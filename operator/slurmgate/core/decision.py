@@ -54,15 +54,15 @@ def end_unsent(decision: Decision, now: datetime) -> Decision:
     unwanted = record.wishes.cancel or record.wishes.deleted
     if record.stage not in {Stage.PREPARING, Stage.ACCEPTED} or not unwanted:
         return decision
-    return finished(record, now, Phase.CANCELLED, Reason.CANCELLED, "Cancelled before it was submitted.")
+    return _finished(record, now, Phase.CANCELLED, Reason.CANCELLED, "Cancelled before it was submitted.")
 
 
 def rejected(record: Record, now: datetime, reason: Reason, message: str) -> Decision:
     """It was never submitted, and will not be."""
-    return finished(record, now, Phase.REJECTED, reason, message)
+    return _finished(record, now, Phase.REJECTED, reason, message)
 
 
-def finished(record: Record, now: datetime, phase: Phase, reason: Reason, message: str) -> Decision:
+def _finished(record: Record, now: datetime, phase: Phase, reason: Reason, message: str) -> Decision:
     """It is over, without Slurm having had a say."""
     status = record.status.model_copy(update={"phase": phase})
     return stand(record, now, reason, message, stage=Stage.ENDED, status=status, tries=0, not_before=None)

@@ -16,7 +16,7 @@ from slurmgate.resources.submission import DeletionPolicy, JobSubmission, JobSub
 
 def first_seen(submission: JobSubmission, now: datetime) -> Decision:
     """A submission that was just created, or that an operator before us has worked on."""
-    status = submission.status
+    status, standing = submission.status, _standing(submission.status)
     record = Record(
         namespace=submission.metadata.namespace or "",
         name=submission.metadata.name,
@@ -30,12 +30,12 @@ def first_seen(submission: JobSubmission, now: datetime) -> Decision:
         wishes=_wishes(submission),
         deletion_seen=now if submission.metadata.deletion_timestamp else None,
         stage=_stage(submission),
-        standing=_standing(status),
+        standing=standing,
         status=status,
         finalizers=submission.metadata.finalizers,
         tasks=remembered(status.slurm),
         held=any(condition.type == "Suspended" and condition.status == "True" for condition in status.conditions),
-        lost=_standing(status).reason is Reason.LOST,
+        lost=standing.reason is Reason.LOST,
         adopts=_adopts(submission),
     )
     if record.stage is Stage.PREPARING and not status.conditions:

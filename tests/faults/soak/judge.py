@@ -167,8 +167,9 @@ def _wrong_phase(case: Case, told: Told, tasks: list[Task]) -> str | None:
 
 def _earlier_phases(tasks: list[Task]) -> set[str]:
     """What was right before Slurm took the job up again. Only of ends after which no living slurmctld does that."""
-    (ends,) = (task.before & _FINAL for task in tasks) if len(tasks) == 1 else (frozenset[str](),)
-    return {_phase([replace(tasks[0], state=state)]) for state in ends}
+    if len(tasks) != 1:
+        return set()
+    return {_phase([replace(tasks[0], state=state)]) for state in tasks[0].before & _FINAL}
 
 
 def _phase(tasks: list[Task]) -> str:
