@@ -18,6 +18,7 @@ from bed.slurm.services import Service, choose_ports, services
 from bed.state import Slurm
 
 _PACKAGES = (
+    "btrfs-progs",  # a file system with quotas
     "mariadb-client-core",
     "mariadb-server-core",
     "munge",

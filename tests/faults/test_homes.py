@@ -26,13 +26,18 @@ class Fault:
     """Undoes what `mend` leaves, once the job has run."""
 
 
-def tmpfs(options: str) -> str:
-    """A small file system over the home, with what was in it."""
-    copied = 'cp -a "$home/.ssh" "$home/.bashrc" /tmp/spoilt/'
-    mounted = f'mount -t tmpfs -o mode=755,{options} tmpfs "$home" && cp -a /tmp/spoilt/. "$home/" && chown mario: "$home"'
-    return f"rm -rf /tmp/spoilt && mkdir /tmp/spoilt && {copied} && {mounted}"
+def mounted(mount: str) -> str:
+    """Another file system over the home, with what was in it."""
+    taken = 'rm -rf /tmp/spoilt && mkdir /tmp/spoilt && cp -a "$home/.ssh" "$home/.bashrc" /tmp/spoilt/'
+    given = 'cp -a /tmp/spoilt/. "$home/" && chown mario: "$home"'
+    return f"{taken} && {mount} && {given}"
 
 
+SMALL = 'mount -t tmpfs -o mode=755,size=1m tmpfs "$home"'
+WITH_QUOTA = (
+    "truncate -s 128M /tmp/quota && mkfs.btrfs -q -f /tmp/quota && "
+    'mount -o loop /tmp/quota "$home" && btrfs quota enable "$home" && btrfs qgroup limit 1M 0/5 "$home"'
+)
 FULL = '{ dd if=/dev/zero of="$home/filler" bs=4k 2>/dev/null || true; }'
 EMPTY = 'rm "$home/filler"'
 UMOUNT = 'umount --lazy "$home"'
@@ -52,7 +57,8 @@ KEYS_ELSEWHERE = (
 KEYS_AT_HOME = f"mv /etc/ssh/bed_config.before /etc/ssh/bed_config && {RELOAD}"
 
 HOMES = {
-    "full": Fault(f"{tmpfs('size=1m')} && {FULL}", EMPTY, "CommandFailed", "No space left on device", UMOUNT),
+    "full": Fault(f"{mounted(SMALL)} && {FULL}", EMPTY, "CommandFailed", "No space left on device", UMOUNT),
+    "over quota": Fault(f"{mounted(WITH_QUOTA)} && {FULL}", EMPTY, "CommandFailed", "Disk quota exceeded", UMOUNT),
     "read-only": Fault(
         # busy if somebody has begun to write in between
         f'until mount --bind "$home" "$home" && mount -o remount,bind,ro "$home"; do {UMOUNT}; done',
