@@ -7,6 +7,11 @@ FIRST_SECONDS = 2.0
 LONGEST_SECONDS = 120.0
 
 
+def longest_delay() -> int:
+    """Seconds that `delay` never exceeds."""
+    return round(LONGEST_SECONDS * 1.25)
+
+
 def delay(tries: int, *, seed: str) -> timedelta:
     """Doubles with each try in a row from 2 s to 2 min, plus up to a quarter so that many do not retry at once.
 

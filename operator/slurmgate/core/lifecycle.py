@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from slurmgate.core.arrays import count
+from slurmgate.core.backoff import longest_delay
 from slurmgate.core.decision import Decision, Event, end_unsent, later, rejected, stand
 from slurmgate.core.outcomes import (
     Absent,
@@ -108,7 +109,7 @@ def submitted(record: Record, outcome: SubmitOutcome, now: datetime) -> Decision
         case NotNow(reason, message):
             return end_unsent(later(replace(record, stage=Stage.ACCEPTED), now, reason, message), now)
         case Uncertain(message):
-            return later(record, now, Reason.SUBMISSION_UNKNOWN, message)
+            return _unknown(record, message, now)
 
 
 def found(record: Record, outcome: FindOutcome, now: datetime) -> Decision:
@@ -124,7 +125,12 @@ def found(record: Record, outcome: FindOutcome, now: datetime) -> Decision:
         case NeverSent():  # at once, but if that is lost again, the pause before the next look is longer
             return end_unsent(Decision(replace(record, stage=Stage.ACCEPTED, not_before=None)), now)
         case Uncertain(message):
-            return later(record, now, Reason.SUBMISSION_UNKNOWN, message)
+            return _unknown(record, message, now)
+
+
+def _unknown(record: Record, message: str, now: datetime) -> Decision:
+    """The longest pause, not the next one: a status that is written for each look would say nothing more."""
+    return later(record, now, Reason.SUBMISSION_UNKNOWN, f"{message}. Looked up again every {longest_delay()} s, or sooner.")
 
 
 def _known(record: Record, outcome: Submitted, now: datetime) -> Decision:

@@ -270,6 +270,8 @@ class ClusterWorker:
         outcome: FindOutcome
         if site is None:
             outcome = Uncertain(f"There is no SlurmCluster {self.name!r} to look the job up on.")
+        elif down := site.controller_down:
+            outcome = Uncertain(down.message)
         else:
             outcome = await site.gateway.find(record.user, record.job_token, record.status.working_directory or "")
             if record.adopts and isinstance(outcome, Submitted):

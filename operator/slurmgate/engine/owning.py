@@ -11,7 +11,8 @@ from slurmgate.engine.site import Site
 
 async def still_ours(site: Site, user: str, records: Collection[Record]) -> Mapping[str, bool | Unavailable]:
     """Whether the queue has the very jobs of these submissions of a user, by token; or why that cannot be told."""
-    queue = await site.gateway.observe(user, [user])
+    down = site.controller_down
+    queue = Unavailable(down.reason, down.message) if down else await site.gateway.observe(user, [user])
     if isinstance(queue, Unavailable):
         return dict.fromkeys((record.token for record in records), queue)
     answers: dict[str, bool | Unavailable] = {record.token: bool(rows_of(record, queue)) for record in records}

@@ -41,7 +41,7 @@ class Sweeper:
         """Search again and again until cancelled."""
         while True:
             await asyncio.sleep(self.site.spec.limits.sweep_interval_seconds if self.site else _IDLE_SECONDS)
-            if (site := self.site) is not None:
+            if (site := self.site) is not None and not site.controller_down:
                 try:
                     await self._sweep(site)
                 except ReferenceProblem as problem:

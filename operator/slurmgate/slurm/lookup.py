@@ -113,14 +113,13 @@ class LookUp:
 def what_it_says(answer: Answer, directory: str) -> Submitted | Refused | NotNow | None:
     """What the files of an attempt say; None if they do not say whether Slurm has the job."""
     words = answer.words("err")
-    if answer.get("failed") and not words:
-        return NotNow(Reason.SUBMITTING, "no attempt was made since the last look-up")  # it was close.sh that made the folder
-    if answer.get("failed"):
-        return verdicts.refusal(words, reason=Reason.SUBMIT_REJECTED)
     if job_id := answer.number("job"):  # it has begun, and said so
         return Submitted(str(job_id), directory=directory)
-    match = _JOB_ID.search(answer.content("out").decode("utf-8", "replace"))
-    return Submitted(match[1], warning=verdicts.shortened(words), directory=directory) if match else None
+    if match := _JOB_ID.search(answer.content("out").decode("utf-8", "replace")):  # also if a wrapper of sbatch failed after it
+        return Submitted(match[1], warning=verdicts.shortened(words), directory=directory)
+    if answer.get("failed") and not words:
+        return NotNow(Reason.SUBMITTING, "no attempt was made since the last look-up")  # it was close.sh that made the folder
+    return verdicts.refusal(words, reason=Reason.SUBMIT_REJECTED) if answer.get("failed") else None
 
 
 def _age(marker: Answer) -> int | None:

@@ -29,6 +29,8 @@ from slurmgate.slurm.remote import Answer
 
 T = TypeVar("T")
 
+_NO_ACCOUNTING: Final = ("/none", "(null)")
+"""What AccountingStorageType ends with where there is none: up to 23.02, and since."""
 JOBS_AT_ONCE: Final = 1000
 """Jobs in one command: their ids share 128 KiB, the longest word that Linux takes."""
 
@@ -59,7 +61,7 @@ class Reader:
             slurm_version=answer.get("SLURM_VERSION"),
             cluster_name=answer.get("ClusterName"),
             hides_jobs="jobs" in re.split(r"[,\s]+", answer.get("PrivateData")),
-            accounting=not answer.get("AccountingStorageType").endswith("/none"),
+            accounting=not answer.get("AccountingStorageType").endswith(_NO_ACCOUNTING),
             partitions=records.partitions(answer.all("partition")),
         )
 

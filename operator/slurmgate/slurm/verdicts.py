@@ -50,7 +50,10 @@ _LATER = (
             r"No space left|quota|Read-only file system|the home is not there|was there a moment ago|Stale file handle|"
             r"Input/output error|Cannot allocate memory|fork: |"
             r"did not arrive whole|unexpected end|Unexpected EOF|partition not available|"
-            r"Transport endpoint|not responding|\bexec: |sbatch: (not found|No such file|cannot execute|Permission denied)",
+            r"Transport endpoint|not responding|No such device|Host is down|Network is unreachable|No route to host|"
+            r"[Kk]ey has (expired|been revoked)|Required key not available|Interrupted system call|Too many open files|"
+            r"No locks available|Device or resource busy|\bexec: |"
+            r"sbatch: (not found|No such file|cannot execute|Permission denied)",
             re.IGNORECASE,
         ),
     ),

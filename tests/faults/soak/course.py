@@ -2,17 +2,17 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from tests.faults.doomed import Fate
 from tests.faults.soak.evidence import Evidence, Unheard, gather
-from tests.faults.soak.faults.table import FAULTS, Fault
+from tests.faults.soak.faults.table import CONTROLLER_KILLED, FAULTS, Fault
 from tests.faults.soak.ground import CLUSTERS, Ground, laid_out
 from tests.faults.soak.history import INJECTION, History
-from tests.faults.soak.judge import Wrong, judge
+from tests.faults.soak.judge import Told, Wrong, found_again, judge
 from tests.faults.soak.kinds import KINDS, Kind
 from tests.faults.soak.load import Errand, Load
 from tests.faults.soak.plan import Injection, Round, rounds
@@ -115,7 +115,7 @@ def soak(name: str, *, seed: int, injections: int, terms: Terms, tell: Callable[
             load.stop()
         tell("calm")
         _calm(ground, load, terms.calm_seconds)
-        evidence = _evidence(ground, {told.job_id for told in load.told.values() if told.job_id and told.reason != "Lost"})
+        evidence = _evidence(ground, load)
         load.settled()
         log = ground.bed.description.folder / "operator.log"
         return Result(
@@ -123,7 +123,7 @@ def soak(name: str, *, seed: int, injections: int, terms: Terms, tell: Callable[
             time.monotonic() - began,
             injections,
             len(load.errands),
-            tuple(_failures(load, evidence)),
+            tuple(_failures(load, evidence, history)),
             history,
             tuple(log.read_text().splitlines()),
             evidence,
@@ -161,24 +161,34 @@ def _calm(ground: Ground, load: Load, seconds: float) -> None:
         time.sleep(2)
 
 
-def _evidence(ground: Ground, jobs: set[str]) -> Evidence:
-    """Once accounting has caught up, also with all of these jobs that the API tells of; or as it is if it never does."""
+def _evidence(ground: Ground, load: Load) -> Evidence:
+    """Once accounting and the API have caught up with each other; or as it is if they never do."""
     deadline = time.monotonic() + ACCOUNTING_SECONDS
     while time.monotonic() < deadline:
+        load.settled()
         with suppress(Unheard):  # slurmdbd may only just have been started again
-            if (evidence := gather(ground)).complete and jobs <= evidence.jobs:
+            if (evidence := gather(ground)).complete and _agree(load.told, evidence):
                 return evidence
         time.sleep(2)
     return gather(ground)
 
 
-def _failures(load: Load, evidence: Evidence) -> list[Failure]:
+def _agree(told: Mapping[str, Told], evidence: Evidence) -> bool:
+    """Accounting has all jobs that the API tells of, and what is lost there is lost here."""
+    jobs = {each.job_id for each in told.values() if each.job_id and each.reason != "Lost"}
+    return jobs <= evidence.jobs and not any(found_again(each, evidence.tasks.get(uid, ())) for uid, each in told.items())
+
+
+def _failures(load: Load, evidence: Evidence, history: History) -> list[Failure]:
     return [
         Failure(errand, wrongs, (began, ended))
         for errand, began, ended in load.lives()
         if (
             wrongs := judge(
-                errand.case, load.told.get(errand.uid), evidence.tasks.get(errand.uid, []), evidence.runs.get(errand.label, [])
+                replace(errand.case, forgettable=history.has(CONTROLLER_KILLED, began, ended)),
+                load.told.get(errand.uid),
+                evidence.tasks.get(errand.uid, []),
+                evidence.runs.get(errand.label, []),
             )
         )
     ]

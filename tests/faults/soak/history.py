@@ -65,6 +65,10 @@ class History:
         """Every fault that was injected."""
         return [entry for entry in self.entries if entry.what == INJECTION]
 
+    def has(self, fault: str, began: float, ended: float) -> bool:
+        """Whether this fault was injected between these times."""
+        return any(entry.about == fault and entry.overlaps(began, ended) for entry in self.injections)
+
     def of_life(self, name: str, began: float, ended: float) -> list[Entry]:
         """What was done to this submission, and what was not about any while it lived; oldest first."""
         return sorted(

@@ -39,6 +39,8 @@ class Case:
     deleted: bool = False
     orphan: bool = False
     """Deleting it leaves its job alone."""
+    forgettable: bool = False
+    """Slurmctld was killed in its life, which may have forgotten its job."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,13 @@ def judge(case: Case, told: Told | None, tasks: Collection[Task], runs: Collecti
 def _wrongs(
     case: Case, told: Told | None, tasks: Collection[Task], runs: Collection[Run]
 ) -> Iterable[tuple[Verdict, str | None]]:
-    forgotten = {job for job in _ids(tasks) if any(map(_forgotten, _of(tasks, job)))}
+    forgotten = {job for job in _ids(tasks) if case.forgettable and any(map(_forgotten, _of(tasks, job)))}
     jobs = (_ids(tasks) | {run.job_id for run in runs}) - forgotten
     yield Verdict.WRONG_USER, _strangers(case, tasks, runs)
     yield Verdict.TWICE, f"jobs {', '.join(sorted(jobs))}" if len(jobs) > 1 else None
     yield Verdict.LEFT_RUNNING, _left_running(case, told, tasks)
-    yield Verdict.NEVER_SETTLED, _unsettled(case, told)
-    yield Verdict.LOST, "there is no job" if not jobs and _must_run(case) and not _known_lost(told) else None
+    yield Verdict.NEVER_SETTLED, _unsettled(case, told, tasks)
+    yield Verdict.LOST, "there is no job" if not jobs and _must_run(case) and not _known_lost(case, told) else None
     if told and told.phase in ENDED and len(jobs) <= 1:
         yield Verdict.WRONG_PHASE, _wrong_phase(case, told, [task for task in tasks if task.job_id in jobs])
 
@@ -132,21 +134,28 @@ def _left_running(case: Case, told: Told | None, tasks: Iterable[Task]) -> str |
     return f"job {', '.join(alive)} lives" if alive and told is None and not wanted else None
 
 
-def _unsettled(case: Case, told: Told | None) -> str | None:
+def _unsettled(case: Case, told: Told | None, tasks: Collection[Task]) -> str | None:
     if told is None:
         return None
     if case.deleted:
         return f"is deleted and still there: {told}"
-    return None if told.phase in ENDED or told.reason == "Lost" else f"still {told}"
+    if told.phase in ENDED or (_known_lost(case, told) and not found_again(told, tasks)):
+        return None
+    return f"still {told}, and Slurm says {[task.state for task in tasks]}"
+
+
+def found_again(told: Told, tasks: Iterable[Task]) -> bool:
+    """Whether Slurm knows of a job that is called lost where it is, or how it ended."""
+    return told.reason == "Lost" and any(task.over or task.queued for task in tasks)
 
 
 def _must_run(case: Case) -> bool:
     return not (case.refused or case.cancelled or case.deleted)
 
 
-def _known_lost(told: Told | None) -> bool:
-    """It had a job, of which Slurm knows nothing any more, and says so."""
-    return told is not None and told.job_id is not None and told.reason == "Lost"
+def _known_lost(case: Case, told: Told | None) -> bool:
+    """It had a job, of which Slurm may know nothing any more, and says so."""
+    return case.forgettable and told is not None and told.job_id is not None and told.reason == "Lost"
 
 
 def _wrong_phase(case: Case, told: Told, tasks: list[Task]) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from slurmgate.core.outcomes import Observation, Seen, Source, Task, Unavailable
+from slurmgate.core.outcomes import NotNow, Observation, Seen, Source, Task, Unavailable
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record
 from slurmgate.engine.owning import still_ours
@@ -24,6 +24,7 @@ class Slurm:
     queue: Sequence[Task]
     accounting: Sequence[Task] | Unavailable = ()
     keeps_accounting: bool = True
+    controller_down: NotNow | None = None
 
     @property
     def gateway(self) -> "Slurm":
@@ -62,6 +63,7 @@ STILL_OURS: dict[str, tuple[Slurm, bool | Unavailable]] = {
     ),
     "nobody's by its looks, and nobody can say": (Slurm([nameless()], DOWN), DOWN),
     "nobody's by its looks, and there is no accounting": (Slurm([nameless()], keeps_accounting=False), False),
+    "slurmctld is known not to answer": (Slurm([pending()], controller_down=NotNow(DOWN.reason, DOWN.message)), DOWN),
 }
 
 

@@ -55,17 +55,21 @@ async def test_an_owner_without_an_entry_is_refused_once(world: World) -> None:
 
 
 async def test_while_slurmctld_is_known_to_be_down_it_is_left_alone(world: World) -> None:
-    runs = another(1)
-    world.api.create(runs)
+    runs = world.api.create(another(1))
     await world.settle(seconds=20)
+    world.slurm.sbatch = "answer is lost"
+    world.api.create(another(2))
+    await asyncio.sleep(1)
     world.site.controller_down = NotNow(Reason.CONTROLLER_UNAVAILABLE, "Unable to contact slurm controller")
     await asyncio.sleep(10)
-    before = world.gates.passed["stage"], world.gates.passed["observe"]
+    before = dict(world.gates.passed)
     world.api.create(Draft())
+    world.api.edit(runs, Draft.cancelled)
     await asyncio.sleep(600)
-    assert (world.gates.passed["stage"], world.gates.passed["observe"]) == before
+    asked = {place: number - before.get(place, 0) for place, number in world.gates.passed.items()}
+    assert {asked.get(place, 0) for place in ("stage", "sbatch", "observe", "find", "cancel")} == {0}
     assert writes(world)[-1][2] == Reason.CONTROLLER_UNAVAILABLE
-    world.site.controller_down = None
+    world.site.controller_down, world.slurm.sbatch = None, "answers"
     world.worker.wake()
     await world.settle()
     assert {stored.status.phase for stored in world.api.objects.values()} == {Phase.DONE}

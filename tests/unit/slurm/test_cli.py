@@ -106,6 +106,14 @@ async def test_nothing_in_the_queue_is_an_answer_too(login: LoginNode) -> None:
     assert await login.gateway.observe("kirby", {"kirby"}) == Seen(Source.QUEUE, {})
 
 
+@pytest.mark.parametrize("without", ["accounting_storage/none", "(null)"], ids=["22.05", "24.11"])
+async def test_a_cluster_without_accounting(login: LoginNode, without: str) -> None:
+    login.says("scontrol", CONFIG.replace("accounting_storage/slurmdbd", without))
+    facts = await login.gateway.describe("kirby")
+    assert isinstance(facts, ClusterFacts)
+    assert not facts.accounting
+
+
 async def test_accounting_is_asked_about_a_thousand_jobs_at_a_time(login: LoginNode) -> None:
     login.accounting()
     seen = await login.gateway.account("kirby", [str(number) for number in range(2500)])

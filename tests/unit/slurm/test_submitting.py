@@ -32,6 +32,15 @@ async def test_ids_may_be_larger_than_32_bits_hold(login: LoginNode, job: int) -
     assert await login.submit() == Submitted(str(job), directory=login.directory)
 
 
+@pytest.mark.parametrize("words", ["audit hook failed\n", "tee: audit.log: No space left on device\n"])
+async def test_who_names_a_job_has_one_even_if_a_wrapper_of_sbatch_fails_after_it(login: LoginNode, words: str) -> None:
+    login.says("sbatch", "7\n", stderr=words, status=1)
+    sent = Submitted("7", warning=words.strip(), directory=login.directory)
+    assert await login.submit() == sent
+    assert await login.gateway.find("kirby", TOKEN, "~/x") == sent
+    assert login.runs("sbatch") == 1
+
+
 async def test_the_batch_script_is_what_sbatch_gets_if_srun_starts_the_script(login: LoginNode) -> None:
     login.says("sbatch", "7\n")
     await login.submit(package("~/x", batch=b"#!/bin/sh\n"))

@@ -3,7 +3,7 @@ _gate=$SLURM_SUBMIT_DIR/.slurmgate/@TOKEN@
 _signals='HUP INT QUIT USR1 USR2 ALRM TERM'
 _record=$_gate/exit.${SLURM_ARRAY_TASK_ID:-job} _began=$(date +%s)
 rm -f "$_record" # of an earlier run of this job
-[ @RECORDED@ = no ] || echo "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}" >"$_gate/job" # for a look-up after squeue has forgotten it
+{ echo "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}" >"$_gate/job"; } 2>/dev/null # for a look-up after squeue has forgotten it
 leave() { # exit status, signal: how the job ended, for the time when squeue has forgotten it and there is no accounting
     [ @RECORDED@ = no ] || { echo "$1 $2 $_began $(date +%s)" >"$_record.new" && mv "$_record.new" "$_record"; }
 }

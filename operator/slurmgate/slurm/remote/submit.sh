@@ -19,8 +19,8 @@ date +%s >"$_attempt/started" && [ -s "$_attempt/started" ] && : >"$_attempt/out
 timeout -k 5 "$_seconds" /bin/sh "$_state/submit" "$_state" >"$_attempt/out" 2>"$_attempt/err" </dev/null
 _rc=$?
 rm -f "$_state/environment"
-# 124 is timed out, 128 and above killed; without a word nobody knows
-if [ "$_rc" -ne 0 ] && case $_rc in 124 | 12[89] | 1[3-9]? | 2[0-4]?) false ;; esac &&
+# 124 is timed out, 128 and above killed; without a word nobody knows; and who names a job has one, whatever else went wrong
+if [ "$_rc" -ne 0 ] && ! grep -Eq '^[1-9][0-9]*(;|$)' "$_attempt/out" && case $_rc in 124 | 12[89] | 1[3-9]? | 2[0-4]?) false ;; esac &&
     [ -s "$_attempt/err" ] && ! grep -Eiq "$_uncertain" "$_attempt/err"; then
     rm -f "$_state/complete" # what is sent again is staged again
     : >"$_attempt/failed"

@@ -22,6 +22,7 @@ class Fault:
     """How often it comes, compared with others."""
 
 
+CONTROLLER_KILLED = "slurmctld: killed"
 _SSH, _API = network.to_login_nodes, network.to_api_server
 
 FAULTS = (
@@ -47,7 +48,7 @@ FAULTS = (
     Fault("shell: prints megabytes", "user", login.shell_prints),
     Fault("shell: hangs", "user", login.shell_hangs),
     Fault("login node: clock off by an hour", "user", login.clock_off, weight=2),
-    Fault("slurmctld: killed", "slurmctld", slurm.killed("slurmctld")),
+    Fault(CONTROLLER_KILLED, "slurmctld", slurm.killed("slurmctld")),
     Fault("slurmctld: restarted", "slurmctld", slurm.stopped("slurmctld")),
     Fault("slurmctld: frozen", "slurmctld", slurm.frozen("slurmctld"), weight=6),
     Fault("slurmdbd: killed", "accounting", slurm.killed("slurmdbd")),
