@@ -219,7 +219,7 @@ async def test_the_script_ran_as_it_was_given(site: Site, pairs: dict[str, Pair]
 async def test_nothing_is_left_over(site: Site, pairs: dict[str, Pair], name: str) -> None:
     _, wrapped = pairs[name]
     left = {path.name for path in site.path(wrapped.job, f".slurmgate/{wrapped.job.token}").iterdir()}
-    allowed = {"attempt.1", "batch", "complete", "origin", "script", "submit"}
+    allowed = {"attempt.1", "batch", "complete", "job", "origin", "script", "submit"}
     if name in {"killed from outside", "cancelled", "out of time"}:  # the batch script itself was killed
         allowed |= {f"io.{wrapped.job.job_id}"}
     assert left <= allowed
