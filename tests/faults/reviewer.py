@@ -1,4 +1,4 @@
-"""An admission webhook on the operator's writes of status: by it the real API server refuses them, or takes its time.
+"""An admission webhook, usually on the operator's writes of status: by it the real API server refuses them, or takes its time.
 
 What it answers in the place of Kubernetes' own reasons comes to the operator as that would: with its code, reason and words.
 """
@@ -34,13 +34,18 @@ class Trouble:
     """After so long."""
     breaks: bool = False
     """The webhook itself fails."""
+    until: threading.Event | None = None
+    """When this is set."""
 
 
 @dataclass
 class Reviewer:
-    """Makes trouble for submissions, by name: one after the other for each write of status, and then no more."""
+    """Makes trouble for submissions, by name: one after the other for each write, and then no more."""
 
     plan: dict[str, list[Trouble]]
+    resource: str = "jobsubmissions/status"
+    operation: str = "UPDATE"
+    timeout_seconds: int = TIMEOUT_SECONDS
     refused: dict[str, int] = field(default_factory=dict)
 
     def review(self, name: str) -> Trouble:
@@ -53,14 +58,14 @@ class Reviewer:
 
     @contextmanager
     def reviewing(self, world: World, folder: Path) -> Iterator[None]:
-        """Be asked for every write of a submission's status."""
+        """Be asked for every such write."""
         server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         server.socket = make_certificate(folder).wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
             world.kubectl(
-                "apply", "--server-side", "--filename=-", stdin=world.yaml(_configuration(server.server_port, folder))
+                "apply", "--server-side", "--filename=-", stdin=world.yaml(_configuration(self, server.server_port, folder))
             )
             yield
         finally:
@@ -76,6 +81,8 @@ def _handler(reviewer: Reviewer) -> type[BaseHTTPRequestHandler]:
             review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             trouble = reviewer.review(review["request"]["name"])
             time.sleep(trouble.seconds)
+            if trouble.until:
+                trouble.until.wait(reviewer.timeout_seconds)
             response: dict[str, Any] = {"uid": review["request"]["uid"], "allowed": trouble.status is None}
             if trouble.status is not None:
                 response["status"] = trouble.status
@@ -93,12 +100,12 @@ def _handler(reviewer: Reviewer) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _configuration(port: int, folder: Path) -> dict[str, Any]:
+def _configuration(reviewer: Reviewer, port: int, folder: Path) -> dict[str, Any]:
     rule = {
         "apiGroups": ["slurmgate.dev"],
         "apiVersions": ["v1alpha1"],
-        "resources": ["jobsubmissions/status"],
-        "operations": ["UPDATE"],
+        "resources": [reviewer.resource],
+        "operations": [reviewer.operation],
     }
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
@@ -113,7 +120,7 @@ def _configuration(port: int, folder: Path) -> dict[str, Any]:
                 },
                 "rules": [rule],
                 "failurePolicy": "Fail",
-                "timeoutSeconds": TIMEOUT_SECONDS,
+                "timeoutSeconds": reviewer.timeout_seconds,
                 "sideEffects": "None",
                 "admissionReviewVersions": ["v1"],
             }

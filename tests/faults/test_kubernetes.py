@@ -175,6 +175,25 @@ def test_a_watch_resumes_where_history_is_forgotten(world: World, operator: Life
     once(world, *new)
 
 
+def test_it_deletes_what_has_got_our_finalizer_meanwhile(world: World, operator: Life, tmp_path: Path) -> None:
+    """kube-apiserver reads an object, sees no finalizer, and takes its time before it deletes it, whatever has come by then."""
+    go_on = threading.Event()
+    slow = Reviewer({"overtaken": [Trouble(until=go_on)]}, resource="jobsubmissions", operation="DELETE", timeout_seconds=30)
+    with slow.reviewing(world, tmp_path):
+        operator.signal(signal.SIGSTOP)
+        submission = world.submit("sleep 600", name="overtaken")
+        token = submission.token
+        deleting = threading.Thread(target=submission.delete, kwargs={"wait": False})
+        deleting.start()
+        world.eventually(lambda: slow.refused, bool)
+        operator.signal(signal.SIGCONT)
+        world.eventually(lambda: [job["state"] for job in world.jobs_of(token)], lambda states: states == ["RUNNING"])
+        go_on.set()
+        deleting.join()
+    assert submission.is_gone()
+    world.eventually(lambda: [job["state"] for job in world.jobs_of(token)], lambda states: states == ["CANCELLED"])
+
+
 # Others write too -----------------------------------------------------------------------------------------------------
 
 

@@ -401,6 +401,10 @@ class JobSubmission(Model):
     spec: JobSubmissionSpec
     status: JobSubmissionStatus = JobSubmissionStatus()
 
+    def being_deleted(self, moment: datetime) -> "JobSubmission":
+        """The same, as if it were being deleted since then."""
+        return self.model_copy(update={"metadata": self.metadata.model_copy(update={"deletion_timestamp": moment})})
+
     @model_validator(mode="before")
     @classmethod
     def _absent_status(cls, body: object) -> object:

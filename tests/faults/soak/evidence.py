@@ -13,7 +13,7 @@ _FIELDS = "jobid,user,state,submit,start,comment,submitline"
 _TOKEN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OVER = {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "PREEMPTED", "DEADLINE"}
 _ENDS = "/run/bed/state/jobcomp.log"
-_END = re.compile(r"JobId=(?P<job>\d+) .* JobState=(?P<state>\w+) .* WorkDir=\S*(?P<uid>\S{8}) ")
+_END = re.compile(r"JobId=(?P<job>\d+) .* JobState=(?P<state>\w+) .* StartTime=(?P<start>\S+) .* WorkDir=\S*(?P<uid>\S{8}) ")
 _AT_ONCE = 1000
 
 
@@ -73,17 +73,25 @@ def _lines(ground: Ground, *command: str) -> list[str]:
 
 def tasks(records: Iterable[str], queue: Iterable[str], ends: Iterable[str] = ()) -> dict[str, list[Task]]:
     """The last record of each job and task that has a token, by token."""
-    ended: dict[tuple[str, str], set[str]] = {}
+    ended: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for match in filter(None, map(_END.match, ends)):
-        ended.setdefault((match["job"], match["uid"]), set()).add(match["state"])
+        ended.setdefault((match["job"], match["uid"]), set()).add((match["state"], match["start"]))
     alive = {(token, job, index, user, state) for job, index, user, state, token in _rows(queue, 4, _TOKEN.search)}
     living = {job for _, job, *_ in alive}
     latest: dict[tuple[str, str, str], tuple[tuple[str, str], Task]] = {}
     for job_id, user, state, submit, start, token in _rows(records, 5, _TOKEN.search):
         job, _, index = job_id.partition("_")
         key, age = (token, job, index), (submit, start)
-        before = frozenset(ended.get((job_id, token[:8]), ()))
-        task = Task(job, user, state.split()[0], index, job in living and state.split()[0] not in _OVER, before)
+        ends_before = ended.get((job_id, token[:8]), set())
+        task = Task(
+            job,
+            user,
+            state.split()[0],
+            index,
+            queued=job in living and state.split()[0] not in _OVER,
+            before=frozenset(end for end, _ in ends_before),
+            same=frozenset(end for end, began in ends_before if began == start),
+        )
         if key not in latest or age >= latest[key][0]:
             latest[key] = age, task
     found: dict[str, list[Task]] = {}

@@ -67,6 +67,8 @@ class Task:
     before: frozenset[str] = frozenset()
     """How it had ended before, by slurmctld's own log. One that is killed forgets the last seconds, and takes up jobs
     again that were over."""
+    same: frozenset[str] = frozenset()
+    """How this very run had ended before, by that log."""
 
     @property
     def over(self) -> bool:
@@ -175,10 +177,11 @@ def _wrong_phase(case: Case, told: Told, tasks: list[Task]) -> str | None:
 
 
 def _earlier_phases(tasks: list[Task]) -> set[str]:
-    """What was right before Slurm took the job up again. Only of ends after which no living slurmctld does that."""
+    """What was right before Slurm took the job up again. Only of ends after which no living slurmctld does that, or did."""
     if len(tasks) != 1:
         return set()
-    return {_phase([replace(tasks[0], state=state)]) for state in tasks[0].before & _FINAL}
+    ends = (tasks[0].before & _FINAL) | tasks[0].same
+    return {_phase([replace(tasks[0], state=state)]) for state in ends}
 
 
 def _phase(tasks: list[Task]) -> str:

@@ -112,6 +112,17 @@ async def test_our_own_status_come_back_opens_no_other_site(operator: Operator) 
     assert len(operator.sites) == 1
 
 
+async def test_an_object_that_goes_in_spite_of_our_finalizer_is_deleted_all_the_same(operator: Operator) -> None:
+    operator.hears_of_cluster()
+    operator.hears_of(Draft())
+    await asyncio.sleep(60)
+    gone = operator.world.api.objects.pop(TOKEN).draft
+    operator.intake.submission("DELETED", gone.body())
+    await asyncio.sleep(60)
+    assert [job.cancelled is not None for job in operator.world.slurm.jobs] == [True]
+    assert not [record for worker in operator.intake._workers.values() for record in worker.records]
+
+
 CHANGES: dict[str, dict[str, Any]] = {
     "its spec was edited": {"generation": 2},
     "it was deleted and made again": {"uid": "cluster-2"},

@@ -49,15 +49,21 @@ def test_jobs_of_others_do_not_count() -> None:
 
 
 def test_how_it_had_ended_before_slurm_took_it_up_again() -> None:
-    line = "JobId={} UserId=kirby(7001) JobState={} Partition=batch WorkDir=/home/kirby/slurmgate/lab/a-{} ReservationName= "
+    start, earlier = "2026-11-22T10:01:00", "2026-11-22T09:00:01"
+    line = (
+        "JobId={} UserId=kirby(7001) JobState={} TimeLimit=60 StartTime={} NodeCnt=1 WorkDir=/home/kirby/slurmgate/lab/a-{} X= "
+    )
     ends = [
-        line.format("7", "COMPLETED", TOKEN[:8]),
-        line.format("7", "FAILED", "another1"),
-        line.format("8", "FAILED", TOKEN[:8]),
+        line.format("7", "COMPLETED", start, TOKEN[:8]),
+        line.format("7", "PREEMPTED", earlier, TOKEN[:8]),
+        line.format("7", "FAILED", start, "another1"),
+        line.format("8", "FAILED", start, TOKEN[:8]),
     ]
 
-    assert tasks([record("7", "NODE_FAIL")], [], ends) == {
-        TOKEN: [Task("7", "kirby", "NODE_FAIL", before=frozenset({"COMPLETED"}))]
+    assert tasks([record("7", "NODE_FAIL", start=start)], [], ends) == {
+        TOKEN: [
+            Task("7", "kirby", "NODE_FAIL", before=frozenset({"COMPLETED", "PREEMPTED"}), same=frozenset({"COMPLETED"})),
+        ]
     }
 
 

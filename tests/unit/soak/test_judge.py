@@ -43,6 +43,12 @@ GOOD: dict[str, tuple[Case, Told | None, list[Task], list[Run]]] = {
         [task("FAILED", before=frozenset({"COMPLETED", "NODE_FAIL"}))],
         [run(), run()],
     ),
+    "it was preempted for good, and accounting has it otherwise": (
+        case(cancelled=True),
+        Told("Aborted", "7"),
+        [task("CANCELLED", before=frozenset({"PREEMPTED"}), same=frozenset({"PREEMPTED"}))],
+        [run()],
+    ),
     "Slurm lost it": (case(forgettable=True), LOST, [task("RUNNING")], [run()]),
     "Slurm lost it before accounting heard of it": (case(forgettable=True), LOST, [], []),
     "Slurm lost it before it was known, and it was sent again": (
@@ -84,6 +90,13 @@ WRONG: dict[str, tuple[Verdict, Case, Told | None, list[Task], list[Run]]] = {
         Told("Aborted", "7"),
         [task(before=frozenset({"NODE_FAIL"}))],
         [run(), run()],
+    ),
+    "called failed, while it is preempted and run again": (
+        Verdict.WRONG_PHASE,
+        case(cancelled=True),
+        Told("Aborted", "7"),
+        [task("CANCELLED", before=frozenset({"PREEMPTED"}))],
+        [run()],
     ),
     "called done": (Verdict.WRONG_PHASE, case(), DONE, [task("FAILED")], [run()]),
     "called done, while it was cancelled": (Verdict.WRONG_PHASE, case(), DONE, [task("CANCELLED")], [run()]),

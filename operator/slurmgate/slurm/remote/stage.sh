@@ -12,7 +12,10 @@ amiss() { # what is missing has been there: the home may be away
 }
 words=$(cd -P -- "$_directory" 2>&1) || amiss "$words"
 _directory=$(cd -P -- "$_directory" && pwd -P)
-[ -w "$_directory" ] || fail "$_directory: Permission denied"
+[ -w "$_directory" ] || { # why, says who tries: the file system may be read-only
+    words=$(touch "$_directory/.slurmgate/.$_token" 2>&1) && rm -f "$_directory/.slurmgate/.$_token" || fail "$words"
+    fail "$_directory: Permission denied"
+}
 _state=${_directory%/}/.slurmgate/$_token
 staged() {
     cat >/dev/null
