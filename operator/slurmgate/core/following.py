@@ -103,7 +103,15 @@ def rows_of(record: Record, seen: Seen) -> tuple[Task, ...]:
     slurm = record.status.slurm
     submitted_at = (slurm.submit_time if slurm else None) or next((task.submit_time for task in record.tasks), None)
     most = slurm.array.total if slurm and slurm.array else MOST_TASKS
-    mine = ours(rows, token=record.job_token, user=record.user, submitted=submitted_at, marked=record.marked, most=most)
+    mine = ours(
+        rows,
+        token=record.job_token,
+        user=record.user,
+        submitted=submitted_at,
+        directory=record.status.working_directory,
+        marked=record.marked,
+        most=most,
+    )
     if _is_array(record):  # for a moment slurmdbd knows an array as a job without tasks
         return tuple(task for task in mine if task.index and task.index[0] != "+")
     return mine

@@ -122,6 +122,8 @@ class Task:
     user: str | None = None
     token: str | None = None
     """The token in the job's comment or submit line, where this source shows it."""
+    directory: str | None = None
+    """Its working directory, where this source shows it."""
     submit_time: datetime | None = None
     start_time: datetime | None = None
     expected_start: datetime | None = None

@@ -27,13 +27,20 @@ _LIVELIEST_FIRST = (Kind.RUNNING, Kind.ENDING, Kind.WAITING, Kind.ENDED)
 
 
 def ours(
-    rows: Iterable[Task], *, token: str, user: str, submitted: datetime | None, marked: bool = False, most: int = MOST_TASKS
+    rows: Iterable[Task],
+    *,
+    token: str,
+    user: str,
+    submitted: datetime | None,
+    directory: str | None = None,
+    marked: bool = False,
+    most: int = MOST_TASKS,
 ) -> tuple[Task, ...]:
     """The rows that are of this very job: ids are reused, so the id alone proves nothing.
 
     A row that shows another submission's token is not ours. One that shows none (its owner, or the site's job_submit plugin,
-    may write another comment) is ours if it was submitted when ours was. Slurm takes a requeued job for submitted anew, so that
-    one is taken for ours, too, unless ours is `marked`: it is known to show its token.
+    may write another comment) is ours if it was submitted when ours was, and nowhere else than in our `directory`. Slurm takes
+    a requeued job for submitted anew, so that one is taken for ours, too, unless ours is `marked`: known to show its token.
     Nor is one for more tasks than the `most` that ours has.
     """
 
@@ -41,6 +48,8 @@ def ours(
         if task.user not in (None, user):
             return False
         if task.token is None:
+            if directory and task.directory and task.directory != directory:
+                return False
             return submitted == task.submit_time or (not marked and (submitted is None or bool(task.restarts)))
         return task.token == token
 

@@ -45,11 +45,12 @@ _ACCOUNT_FIELDS = (
     "Partition",
     "NodeList",
     "Reason",
+    "WorkDir",
     "SubmitLine",
     "Comment",
 )
 ACCOUNT_FORMAT = ",".join(_ACCOUNT_FIELDS)
-_TEXT_OF_PEOPLE = {"SubmitLine", "Comment"}
+_TEXT_OF_PEOPLE = {"WorkDir", "SubmitLine", "Comment"}
 ARRAY_FORMAT = ",".join(field for field in _ACCOUNT_FIELDS if field not in {"MaxRSS", "Reason", *_TEXT_OF_PEOPLE})
 """A hundred bytes for each task of a large array, none of them of anybody's choice."""
 SUBMIT_LINES_FORMAT = "User,Submit,SubmitLine,Comment"
@@ -85,7 +86,8 @@ class Rows:
 
 def queue_format(mark: str) -> str:
     """For `squeue --Format`. A width of 0 is no limit (src/squeue/print.c, _print_str); of the comment a token is enough."""
-    return ",".join([f"JobArrayID:0|{mark}|", *(f"{field}:0|" for field in _QUEUE_FIELDS), f"Comment:{_COMMENT_WIDTH}"])
+    fields = (f"{field}:0|" for field in _QUEUE_FIELDS)
+    return ",".join([f"JobArrayID:0|{mark}|", *fields, f"WorkDir:0|{mark}|", f"Comment:{_COMMENT_WIDTH}"])
 
 
 def exit_code_format(mark: str) -> str:
@@ -209,10 +211,10 @@ def _by_job(tasks: Iterable[Task]) -> dict[str, tuple[Task, ...]]:
 
 
 def _queue_row(line: str, mark: str) -> Task | None:
-    job, found, rest = line.partition(f"|{mark}|")
-    cells = rest.split("|", len(_QUEUE_FIELDS))
+    job, *parts = line.split(f"|{mark}|")
+    cells = parts[0].split("|", len(_QUEUE_FIELDS)) if parts else []
     match = _ID.fullmatch(job)
-    if match is None or not found or len(cells) != len(_QUEUE_FIELDS) + 1:
+    if match is None or len(parts) != 2 or len(cells) != len(_QUEUE_FIELDS) + 1:  # noqa: PLR2004 - as many as were asked for
         return None
     row = dict(zip(_QUEUE_FIELDS, cells, strict=False))
     state, nodes = _state(row["State"]), row["NodeList"] or None
@@ -222,7 +224,8 @@ def _queue_row(line: str, mark: str) -> Task | None:
         state=state,
         reason=row["Reason"] or None,
         user=row["UserName"] or None,
-        token=_token(cells[-1]),
+        token=_token(parts[1]),
+        directory=cells[-1] or None,
         submit_time=time(row["SubmitTime"]),
         start_time=time(row["StartTime"]) if nodes else None,
         expected_start=time(row["StartTime"]) if state == "PENDING" else None,
@@ -249,6 +252,7 @@ def _account_row(key: Key, row: dict[str, str]) -> Task:
         signal=signal or None,
         user=row["User"] or None,
         token=_token(row["SubmitLine"]) or _token(row["Comment"]),
+        directory=row["WorkDir"] or None,
         submit_time=time(row["Submit"]),
         start_time=time(row["Start"]) if nodes else None,
         end_time=time(row["End"]),

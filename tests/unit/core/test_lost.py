@@ -140,6 +140,15 @@ def test_without_accounting_squeue_alone_says_so() -> None:
     assert life.shows() == LOST
 
 
+def test_a_job_that_got_our_id_before_anybody_had_seen_ours_is_not_ours() -> None:
+    """slurmctld was killed right after it had acknowledged ours, and forgot it."""
+    life = Life().known().wait(5)
+    life.queue(row("PENDING", token=None, submit_time=at(4), directory="/home/kirby"))
+    assert life.record.unread
+    life.account(record_of("CANCELLED", token=None, submit_time=at(4), directory="/home/kirby"))
+    assert life.status.phase is Phase.SUBMITTED
+
+
 @pytest.mark.parametrize("first", [pending("None"), pending("Priority"), row("COMPLETING"), row("RUNNING")])
 def test_a_job_of_the_same_user_that_has_our_id_now_is_not_ours_however_little_was_seen_of_ours(first: Task) -> None:
     life = Life().known().queue(first).wait(5)

@@ -56,6 +56,12 @@ def test_a_row_without_comment_is_ours_while_nothing_is_known_of_its_submission(
     assert ours([row("RUNNING", token=None)], token=TOKEN, user="kirby", submitted=None)
 
 
+@pytest.mark.parametrize(("place", "token", "count"), [("/x", None, 1), (None, None, 1), ("/y", None, 0), ("/y", TOKEN, 1)])
+def test_a_row_without_comment_is_ours_only_where_ours_is(place: str | None, token: str | None, count: int) -> None:
+    task = row("RUNNING", token=token, directory=place)
+    assert len(ours([task], token=TOKEN, user="kirby", submitted=None, directory="/x")) == count
+
+
 @pytest.mark.parametrize(("index", "count"), [("4-9", 1), ("4-10", 0), ("9-4", 0), ("4,,9", 0), ("0-4000001", 0)])
 def test_a_row_for_more_tasks_than_ours_has_or_for_none_is_not_ours(index: str, count: int) -> None:
     assert len(ours([pending(index=index)], token=TOKEN, user="kirby", submitted=at(2), most=6)) == count

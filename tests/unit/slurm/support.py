@@ -150,17 +150,17 @@ class LoginNode:
         self, *, token: str = TOKEN, job_id: str = "7", state: str = "PENDING", user: str = "kirby", looks_before: int = 0
     ) -> None:
         """squeue, which knows this job; `looks_before`: so many are answered before slurmctld has it."""
-        row = f"{job_id}@{state}|None|{user}|batch||1700000000|N/A|N/A|0|slurmgate:{token}"
+        row = f"{job_id}@{state}|None|{user}|batch||1700000000|N/A|N/A|0|/home/{user}/x@slurmgate:{token}"
         self.says(
             "squeue",
             before=f"[ $(wc -l <{self.folder}/squeue.count) -gt {looks_before} ] || exit 0\n"
             "for word; do case $word in --Format=*) mark=${word#*=JobArrayID:0} mark=${mark%%,*} ;; esac; done\n"
-            f"printf '%s\\n' {shlex.quote(row)} | sed \"s/@/$mark/\"",
+            f"printf '%s\\n' {shlex.quote(row)} | sed \"s/@/$mark/g\"",
         )
 
     def queue_of_all(self, *, rows: int) -> None:
         """squeue, which knows so many jobs of each of two users."""
-        row = f"{{}}@RUNNING|None|{{}}|batch|node1|1700000000|1700000001|N/A|0|slurmgate:{TOKEN}"
+        row = f"{{}}@RUNNING|None|{{}}|batch|node1|1700000000|1700000001|N/A|0|x@slurmgate:{TOKEN}"
         lines = "; ".join(
             f"[ ${{user:-{user}}} != {user} ] || seq {first} {first + rows - 1} | sed 's#.*#{row.format('&', user)}#'"
             for first, user in ((1000, "kirby"), (5000, "mario"))
@@ -170,7 +170,7 @@ class LoginNode:
             before="for word; do case $word in\n"
             "--user=*) user=${word#*=} ;;\n"
             "--Format=*) mark=${word#*=JobArrayID:0} mark=${mark%%,*} ;; esac; done\n"
-            f'{{ {lines}; }} | sed "s/@/$mark/"',
+            f'{{ {lines}; }} | sed "s/@/$mark/g"',
         )
 
     def accounting(self, *, token: str = TOKEN, job_id: str = "7", state: str = "COMPLETED", others: int = 0) -> None:
@@ -215,7 +215,7 @@ _COLUMNS = (
 def _record(job_id: str, state: str, token: str) -> str:
     """A row of sacct, with @ between its cells."""
     cells = [job_id, state, "0:0", "0:0", "1700000000", "1700000001", "1700000002", "1", "00:01", "", "kirby", "batch"]
-    return "@".join([*cells, "node1", "None", f"sbatch --comment=slurmgate:{token} x", ""])
+    return "@".join([*cells, "node1", "None", "x", f"sbatch --comment=slurmgate:{token} x", ""])
 
 
 def _split(content: bytes) -> list[str]:

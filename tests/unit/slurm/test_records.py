@@ -15,7 +15,7 @@ MARK = "f00d"
 SEPARATOR = f"|{MARK}|"
 SUBMITTED, STARTED, ENDED = (datetime(2026, 11, 22, 2, 35, second, tzinfo=UTC) for second in (52, 53, 56))
 AT = {SUBMITTED: "1795314952", STARTED: "1795314953", ENDED: "1795314956"}
-QUEUE_END = "|0|slurmgate:" + TOKEN
+QUEUE_END = f"|0|/home/kirby/x{SEPARATOR}slurmgate:{TOKEN}"
 
 
 def queue(*rows: str) -> tuple[Task, ...]:
@@ -31,6 +31,7 @@ def test_a_running_job_has_no_end_yet_whatever_squeue_expects() -> None:
         reason="None",
         user="kirby",
         token=TOKEN,
+        directory="/home/kirby/x",
         submit_time=SUBMITTED,
         start_time=STARTED,
         partition="batch",
@@ -79,16 +80,16 @@ def test_ids_may_be_larger_than_32_bits_hold(job: int) -> None:
     assert set(records.queue([row], mark=MARK).tasks) == {str(job)}
 
 
-def test_separators_in_a_comment_do_no_harm() -> None:
-    (task,) = queue(f"57|PENDING|None|kirby|batch||1795314952|N/A|N/A|0|slurmgate:{TOKEN}")
-    assert task.token == TOKEN
-    (task,) = queue("57|PENDING|None|kirby|batch||1795314952|N/A|N/A|0|a|b|c slurmgate|")
+def test_separators_in_a_directory_or_a_comment_do_no_harm() -> None:
+    (task,) = queue(f"57|PENDING|None|kirby|batch||1795314952|N/A|N/A|0|/a|b c{SEPARATOR}slurmgate:{TOKEN}")
+    assert (task.token, task.directory) == (TOKEN, "/a|b c")
+    (task,) = queue(f"57|PENDING|None|kirby|batch||1795314952|N/A|N/A|0|/x{SEPARATOR}a|b|c slurmgate|")
     assert task.token is None
 
 
 def test_a_comment_with_a_line_end_forges_no_row_of_another_job() -> None:
-    forged = f"x\n57|COMPLETED||kirby|||1795314952|||0|slurmgate:{TOKEN}"
-    rows = records.queue(f"9{SEPARATOR}RUNNING|None|mario|batch|node1|1|1|1|0|{forged}".split("\n"), mark=MARK)
+    forged = f"x\n57|COMPLETED||kirby|||1795314952|||0|/x|slurmgate:{TOKEN}"
+    rows = records.queue(f"9{SEPARATOR}RUNNING|None|mario|batch|node1|1|1|1|0|/x{SEPARATOR}{forged}".split("\n"), mark=MARK)
     assert (set(rows.tasks), rows.skipped) == ({"9"}, 1)
 
 
@@ -98,7 +99,10 @@ def test_a_submit_line_with_a_line_end_forges_no_record_of_another_job() -> None
 
 
 def test_only_rows_of_the_users_that_were_asked_for_are_kept() -> None:
-    rows = [f"{job}{SEPARATOR}PENDING|None|{user}|batch||1|N/A|N/A|0|" for job, user in (("1", "kirby"), ("2", "mario"))]
+    rows = [
+        f"{job}{SEPARATOR}PENDING|None|{user}|batch||1|N/A|N/A|0|/x{SEPARATOR}"
+        for job, user in (("1", "kirby"), ("2", "mario"))
+    ]
     assert set(records.queue(rows, mark=MARK, users={"mario"}).tasks) == {"2"}
     assert set(records.queue(rows, mark=MARK).tasks) == {"1", "2"}
 
@@ -119,6 +123,7 @@ def row(job: str = "57", state: str = "COMPLETED", code: str = "0:0", **cells: s
         "Partition": "batch",
         "NodeList": "node1",
         "Reason": "None",
+        "WorkDir": "/home/kirby/x",
         "SubmitLine": f"/usr/bin/sbatch --parsable --comment=slurmgate:{TOKEN} /home/kirby/x/.slurmgate/{TOKEN}/batch",
         "Comment": "",
         **cells,
@@ -127,7 +132,7 @@ def row(job: str = "57", state: str = "COMPLETED", code: str = "0:0", **cells: s
 
 
 def step(job: str, state: str = "COMPLETED", code: str = "0:0", **cells: str) -> str:
-    empty = dict.fromkeys(("DerivedExitCode", "User", "Partition", "Reason", "SubmitLine"), "")
+    empty = dict.fromkeys(("DerivedExitCode", "User", "Partition", "Reason", "WorkDir", "SubmitLine"), "")
     return row(job, state, code, **empty, **cells)
 
 
@@ -144,6 +149,7 @@ def test_a_record_with_its_steps() -> None:
         exit_code=0,
         user="kirby",
         token=TOKEN,
+        directory="/home/kirby/x",
         submit_time=SUBMITTED,
         start_time=STARTED,
         end_time=ENDED,
@@ -259,7 +265,7 @@ def test_rows_that_make_no_sense_are_counted() -> None:
     rows = records.account(["", "x", row(), SEPARATOR.join("57" for _ in range(3))], mark=SEPARATOR)
     assert (len(rows.tasks), rows.skipped) == (1, 3)
     found = records.queue(
-        ["Welcome!", f"57{SEPARATOR}RUNNING", f"57{SEPARATOR}RUNNING|None|kirby|batch|node1|1|2|3|0|"], mark=MARK
+        ["Welcome!", f"57{SEPARATOR}RUNNING", f"57{SEPARATOR}RUNNING|None|kirby|batch|node1|1|2|3|0|/x{SEPARATOR}"], mark=MARK
     )
     assert (len(found.tasks), found.skipped) == (1, 2)
 
