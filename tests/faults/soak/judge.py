@@ -141,7 +141,10 @@ def _unsettled(case: Case, told: Told | None, tasks: Collection[Task]) -> str | 
         return None
     if case.deleted:
         return f"is deleted and still there: {told}"
-    if told.phase in ENDED or (_known_lost(case, told) and not found_again(told, tasks)):
+    vanished = (
+        told.reason == "Lost" and bool(tasks) and all(task.state == "REQUEUED" for task in tasks)
+    )  # cancelled while held: never recorded again
+    if told.phase in ENDED or ((_known_lost(case, told) or vanished) and not found_again(told, tasks)):
         return None
     return f"still {told}, and Slurm says {[task.state for task in tasks]}"
 

@@ -50,6 +50,7 @@ GOOD: dict[str, tuple[Case, Told | None, list[Task], list[Run]]] = {
         [run()],
     ),
     "Slurm lost it": (case(forgettable=True), LOST, [task("RUNNING")], [run()]),
+    "it was requeued on hold, cancelled, and never recorded again": (case(cancelled=True), LOST, [task("REQUEUED")], [run()]),
     "Slurm lost it before accounting heard of it": (case(forgettable=True), LOST, [], []),
     "Slurm lost it before it was known, and it was sent again": (
         case(forgettable=True),
@@ -64,6 +65,7 @@ WRONG: dict[str, tuple[Verdict, Case, Told | None, list[Task], list[Run]]] = {
     "rejected though nothing is wrong with it": (Verdict.LOST, case(), Told("Rejected"), [], []),
     "the object is gone, and nobody deleted it": (Verdict.LOST, case(), None, [], []),
     "called lost, and accounting has it": (Verdict.NEVER_SETTLED, case(forgettable=True), LOST, [task()], [run()]),
+    "called something else while nobody knows": (Verdict.NEVER_SETTLED, case(), LIVES, [task("RUNNING", "7")], [run()]),
     "called lost while it runs": (
         Verdict.NEVER_SETTLED,
         case(forgettable=True),
