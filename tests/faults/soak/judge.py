@@ -131,7 +131,10 @@ def _strangers(case: Case, tasks: Iterable[Task], runs: Iterable[Run]) -> str | 
 
 
 def _left_running(case: Case, told: Told | None, tasks: Iterable[Task]) -> str | None:
-    alive = sorted({task.job_id for task in tasks if task.queued})
+    taken_up_again = {
+        task.job_id for task in tasks if task.before & _FINAL
+    }  # by a slurmctld that was killed: a stray, and told
+    alive = sorted({task.job_id for task in tasks if task.queued} - taken_up_again)
     wanted = not case.deleted or case.orphan
     return f"job {', '.join(alive)} lives" if alive and told is None and not wanted else None
 

@@ -49,6 +49,12 @@ GOOD: dict[str, tuple[Case, Told | None, list[Task], list[Run]]] = {
         [task("CANCELLED", before=frozenset({"PREEMPTED"}), same=frozenset({"PREEMPTED"}))],
         [run()],
     ),
+    "it was cancelled for its deletion, and Slurm has taken it up again": (
+        case(deleted=True),
+        None,
+        [task("RUNNING", queued=True, before=frozenset({"CANCELLED"}))],
+        [run()],
+    ),
     "Slurm lost it": (case(forgettable=True), LOST, [task("RUNNING")], [run()]),
     "it was requeued on hold, cancelled, and never recorded again": (case(cancelled=True), LOST, [task("REQUEUED")], [run()]),
     "Slurm lost it before accounting heard of it": (case(forgettable=True), LOST, [], []),
@@ -118,6 +124,13 @@ WRONG: dict[str, tuple[Verdict, Case, Told | None, list[Task], list[Run]]] = {
     "waits for ever": (Verdict.NEVER_SETTLED, case(cancelled=True), UNSENT, [], []),
     "deleted, and still there": (Verdict.NEVER_SETTLED, case(deleted=True), Told("Cancelled", "7"), [task("CANCELLED")], []),
     "runs after it was deleted": (Verdict.LEFT_RUNNING, case(deleted=True), None, [task("RUNNING", queued=True)], [run()]),
+    "runs after it was deleted, and had been requeued": (
+        Verdict.LEFT_RUNNING,
+        case(deleted=True),
+        None,
+        [task("RUNNING", queued=True, before=frozenset({"PENDING", "NODE_FAIL"}))],
+        [run()],
+    ),
     "runs as somebody else": (Verdict.WRONG_USER, case(), DONE, [task(user="mario")], []),
     "began as somebody else": (Verdict.WRONG_USER, case(), DONE, [task()], [run(user="mario")]),
 }
