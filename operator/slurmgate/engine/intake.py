@@ -55,7 +55,8 @@ class Intake:
         metadata = Metadata.model_validate(body["metadata"])
         name = str(body.get("spec", {}).get("clusterRef", {}).get("name", ""))
         worker = self._worker(name)
-        if kind == "DELETED" and FINALIZER not in metadata.finalizers:
+        overlooked = FINALIZER in metadata.finalizers and metadata.deletion_timestamp is None
+        if kind == "DELETED" and not overlooked:
             self._forget(worker, metadata.uid)
             return
         try:
