@@ -51,7 +51,7 @@ _LATER = (
             r"Input/output error|Cannot allocate memory|fork: |"
             r"did not arrive whole|unexpected end|Unexpected EOF|partition not available|"
             r"Transport endpoint|not responding|No such device|Host is down|Network is unreachable|No route to host|"
-            r"[Kk]ey has (expired|been revoked)|Required key not available|Interrupted system call|Too many open files|"
+            r"key has (expired|been revoked)|Required key not available|Interrupted system call|Too many open files|"
             r"No locks available|Device or resource busy|\bexec: |"
             r"sbatch: (not found|No such file|cannot execute|Permission denied)",
             re.IGNORECASE,
