@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -12,7 +12,7 @@ from tests.faults.soak.evidence import Evidence, Unheard, gather
 from tests.faults.soak.faults.table import CONTROLLER_KILLED, FAULTS, Fault
 from tests.faults.soak.ground import CLUSTERS, Ground, laid_out
 from tests.faults.soak.history import INJECTION, History
-from tests.faults.soak.judge import Told, Wrong, found_again, judge
+from tests.faults.soak.judge import Wrong, found_again, judge
 from tests.faults.soak.kinds import KINDS, Kind
 from tests.faults.soak.load import Errand, Load
 from tests.faults.soak.plan import Injection, Round, rounds
@@ -167,16 +167,17 @@ def _evidence(ground: Ground, load: Load) -> Evidence:
     while time.monotonic() < deadline:
         load.settled()
         with suppress(Unheard):  # slurmdbd may only just have been started again
-            if (evidence := gather(ground)).complete and _agree(load.told, evidence):
+            if (evidence := gather(ground)).complete and _agree(load, evidence):
                 return evidence
         time.sleep(2)
     return gather(ground)
 
 
-def _agree(told: Mapping[str, Told], evidence: Evidence) -> bool:
+def _agree(load: Load, evidence: Evidence) -> bool:
     """Accounting has all jobs that the API tells of, and what is lost there is lost here."""
-    jobs = {each.job_id for each in told.values() if each.job_id and each.reason != "Lost"}
-    return jobs <= evidence.jobs and not any(found_again(each, evidence.tasks.get(uid, ())) for uid, each in told.items())
+    told = [(errand.case, load.told[errand.uid]) for errand in load.errands if errand.uid in load.told]
+    jobs = {each.job_id for _, each in told if each.job_id and each.reason != "Lost"}
+    return jobs <= evidence.jobs and not any(found_again(case, each, evidence.tasks(case.uid)) for case, each in told)
 
 
 def _failures(load: Load, evidence: Evidence, history: History) -> list[Failure]:
@@ -187,7 +188,7 @@ def _failures(load: Load, evidence: Evidence, history: History) -> list[Failure]
             wrongs := judge(
                 replace(errand.case, forgettable=history.has(CONTROLLER_KILLED, began, ended)),
                 load.told.get(errand.uid),
-                evidence.tasks.get(errand.uid, []),
+                evidence.tasks(errand.uid),
                 evidence.runs.get(errand.label, []),
             )
         )

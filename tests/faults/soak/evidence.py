@@ -13,7 +13,10 @@ _FIELDS = "jobid,user,state,submit,start,comment,submitline"
 _TOKEN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OVER = {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "PREEMPTED", "DEADLINE"}
 _ENDS = "/run/bed/state/jobcomp.log"
-_END = re.compile(r"JobId=(?P<job>\d+) .* JobState=(?P<state>\w+) .* StartTime=(?P<start>\S+) .* WorkDir=\S*(?P<uid>\S{8}) ")
+_END = re.compile(
+    r"JobId=(?P<number>\d+) UserId=(?P<user>\w+)\(.* JobState=(?P<state>\w+) .* StartTime=(?P<start>\S+) "
+    r".* WorkDir=\S*-(?P<mark>[0-9a-f]{8}) (?:.* ArrayJobId=(?P<array>\d+) ArrayTaskId=(?P<index>\d+))?"
+)
 _AT_ONCE = 1000
 
 
@@ -22,11 +25,43 @@ class Unheard(Exception):  # noqa: N818 - a state of the world
 
 
 @dataclass(frozen=True)
+class _End:
+    """One line of slurmctld's own log of how jobs ended, or were requeued."""
+
+    mark: str
+    """The part of the token that is in the working directory."""
+    number: str
+    """The job's own id, also if it is a task of an array."""
+    job: str
+    index: str
+    user: str
+    state: str
+    start: str
+
+    @classmethod
+    def parse(cls, line: str) -> "_End | None":
+        """None for what is no job of ours."""
+        if not (match := _END.match(line)):
+            return None
+        number, job, index = match["number"], match["array"] or match["number"], match["index"] or ""
+        return cls(match["mark"], number, job, index, match["user"], match["state"], match["start"])
+
+    @property
+    def key(self) -> "_Key":
+        """Whose end it is."""
+        return self.mark, self.job, self.index
+
+
+_Key = tuple[str, str, str]
+"""Mark, job id, index."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All of it."""
 
-    tasks: dict[str, list[Task]]
-    """By token."""
+    by_mark: dict[str, list[Task]]
+    """By the part of the token that is in the working directory: slurmctld's own log shows no more of it."""
     runs: dict[str, list[Run]]
     """By the label of the submission."""
     text: str
@@ -35,12 +70,16 @@ class Evidence:
     @property
     def jobs(self) -> set[str]:
         """The ids of all jobs that Slurm tells of."""
-        return {task.job_id for tasks in self.tasks.values() for task in tasks}
+        return {task.job_id for tasks in self.by_mark.values() for task in tasks}
 
     @property
     def complete(self) -> bool:
         """Whether accounting has caught up with the queue, as far as one can see."""
-        return all(task.over or task.queued for tasks in self.tasks.values() for task in tasks)
+        return all(task.over or task.queued for tasks in self.by_mark.values() for task in tasks)
+
+    def tasks(self, token: str) -> list[Task]:
+        """Those of one submission."""
+        return self.by_mark.get(_mark(token), [])
 
 
 def gather(ground: Ground) -> Evidence:
@@ -71,36 +110,49 @@ def _lines(ground: Ground, *command: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def tasks(records: Iterable[str], queue: Iterable[str], ends: Iterable[str] = ()) -> dict[str, list[Task]]:
-    """The last record of each job and task that has a token, by token."""
-    ended: dict[tuple[str, str], set[tuple[str, str]]] = {}
-    for match in filter(None, map(_END.match, ends)):
-        ended.setdefault((match["job"], match["uid"]), set()).add((match["state"], match["start"]))
-    alive = {(token, job, index, user, state) for job, index, user, state, token in _rows(queue, 4, _TOKEN.search)}
+def tasks(records: Iterable[str], queue: Iterable[str], log: Iterable[str] = ()) -> dict[str, list[Task]]:
+    """The last record of each job and task that has a token, by mark."""
+    ends = [end for end in map(_End.parse, log) if end]
+    arrays = {(end.mark, end.number): end for end in ends if end.index}
+    ends_of: dict[_Key, list[_End]] = {}
+    for end in ends:
+        ends_of.setdefault(end.key, []).append(end)
+    alive = [(_mark(token), *values) for *values, token in _rows(queue, 4, _TOKEN.search)]
     living = {job for _, job, *_ in alive}
-    latest: dict[tuple[str, str, str], tuple[tuple[str, str], Task]] = {}
+    latest: dict[_Key, tuple[tuple[str, str], Task]] = {}
     for job_id, user, state, submit, start, token in _rows(records, 5, _TOKEN.search):
+        mark = _mark(token)
         job, _, index = job_id.partition("_")
-        key, age = (token, job, index), (submit, start)
-        ends_before = ended.get((job_id, token[:8]), set())
+        if misfiled := arrays.get((mark, job_id)):
+            job, index = misfiled.job, misfiled.index
+        key, age = (mark, job, index), (submit, start)
+        before = ends_of.get(key, [])
         task = Task(
             job,
             user,
             state.split()[0],
             index,
             queued=job in living and state.split()[0] not in _OVER,
-            before=frozenset(end for end, _ in ends_before),
-            same=frozenset(end for end, began in ends_before if began == start),
+            before=frozenset(end.state for end in before),
+            same=frozenset(end.state for end in before if end.start == start),
+            unaccounted=misfiled is not None,
         )
         if key not in latest or age >= latest[key][0]:
             latest[key] = age, task
+    for end in ends:
+        if end.state in _OVER and end.key not in latest:
+            latest[end.key] = ("", end.start), Task(end.job, end.user, end.state, end.index, unaccounted=True)
     found: dict[str, list[Task]] = {}
-    for (token, *_), (_, task) in latest.items():
-        found.setdefault(token, []).append(task)
-    for token, job, index, user, state in alive:
-        if all(task.job_id != job for task in found.get(token, [])):
-            found.setdefault(token, []).append(Task(job, user, state, "" if index == "N/A" else index, queued=True))
+    for (mark, *_), (_, task) in latest.items():
+        found.setdefault(mark, []).append(task)
+    for mark, job, index, user, state in alive:
+        if all(task.job_id != job for task in found.get(mark, [])):
+            found.setdefault(mark, []).append(Task(job, user, state, "" if index == "N/A" else index, queued=True))
     return found
+
+
+def _mark(token: str) -> str:
+    return token.partition("-")[0]
 
 
 def _rows(lines: Iterable[str], fields: int, token: Callable[[str], re.Match[str] | None]) -> Iterable[tuple[str, ...]]:

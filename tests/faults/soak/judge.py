@@ -41,6 +41,8 @@ class Case:
     """Deleting it leaves its job alone."""
     forgettable: bool = False
     """Slurmctld was killed in its life, which may have forgotten its job."""
+    size: int = 1
+    """Tasks of its array."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ class Task:
     again that were over."""
     same: frozenset[str] = frozenset()
     """How this very run had ended before, by that log."""
+    unaccounted: bool = False
+    """Accounting does not have it under its id, and the operator cannot find it: slurmctld was killed before it had told
+    slurmdbd of the job, or of which array it is a task. That log has it."""
 
     @property
     def over(self) -> bool:
@@ -131,10 +136,8 @@ def _strangers(case: Case, tasks: Iterable[Task], runs: Iterable[Run]) -> str | 
 
 
 def _left_running(case: Case, told: Told | None, tasks: Iterable[Task]) -> str | None:
-    taken_up_again = {
-        task.job_id for task in tasks if task.before & _FINAL
-    }  # by a slurmctld that was killed: a stray, and told
-    alive = sorted({task.job_id for task in tasks if task.queued} - taken_up_again)
+    # what a slurmctld that was killed takes up again after its end is a stray, and told
+    alive = sorted({task.job_id for task in tasks if task.queued and not task.before & _FINAL})
     wanted = not case.deleted or case.orphan
     return f"job {', '.join(alive)} lives" if alive and told is None and not wanted else None
 
@@ -144,17 +147,18 @@ def _unsettled(case: Case, told: Told | None, tasks: Collection[Task]) -> str | 
         return None
     if case.deleted:
         return f"is deleted and still there: {told}"
-    vanished = (
-        told.reason == "Lost" and bool(tasks) and all(task.state == "REQUEUED" for task in tasks)
-    )  # cancelled while held: never recorded again
-    if told.phase in ENDED or ((_known_lost(case, told) or vanished) and not found_again(told, tasks)):
+    cancelled_while_held = {task.state for task in tasks if not task.over} == {"REQUEUED"}  # never recorded again
+    lost = _known_lost(case, told) or (told.reason == "Lost" and cancelled_while_held)
+    if told.phase in ENDED or (lost and not found_again(case, told, tasks)):
         return None
     return f"still {told}, and Slurm says {[task.state for task in tasks]}"
 
 
-def found_again(told: Told, tasks: Iterable[Task]) -> bool:
-    """Whether Slurm knows of a job that is called lost where it is, or how it ended."""
-    return told.reason == "Lost" and any(task.over or task.queued for task in tasks)
+def found_again(case: Case, told: Told, tasks: Iterable[Task]) -> bool:
+    """Whether Slurm knows of a job that is called lost where it is, or how all of it ended."""
+    known = [task for task in tasks if task.queued or (task.over and not task.unaccounted)]
+    is_whole = len(known) >= case.size or any(not task.index.isdigit() for task in known)
+    return told.reason == "Lost" and is_whole
 
 
 def _must_run(case: Case) -> bool:

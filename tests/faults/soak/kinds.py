@@ -41,14 +41,16 @@ class Kind:
     then: tuple[str, ...] = ()
     """What is done to it, one after the other: cancel, delete, release, edit, again."""
     refused: bool = False
+    size: int = 1
+    """Tasks of its array."""
 
 
 KINDS = (
     Kind("succeeds", 10),
     Kind("fails", 3, "sleep {seconds}; exit 3"),
     Kind("is killed", 2, "sleep {seconds}; kill -9 $$"),
-    Kind("array", 3, "sleep {seconds}; exit $((SLURM_ARRAY_TASK_ID % 3))", {"array": "0-4"}),
-    Kind("good array", 1, "sleep {seconds}", {"array": "1,3-5%2"}),
+    Kind("array", 3, "sleep {seconds}; exit $((SLURM_ARRAY_TASK_ID % 3))", {"array": "0-4"}, size=5),
+    Kind("good array", 1, "sleep {seconds}", {"array": "1,3-5%2"}, size=4),
     Kind("long script", 2, ""),
     Kind("tidied", 2, "sleep {seconds}", {"writeSubmissionFiles": False}),
     Kind("plain", 2, "sleep {seconds}", {"launch": {"mode": "None"}, "environment": [{"name": "TUNE", "value": "x"}]}),

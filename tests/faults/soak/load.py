@@ -60,6 +60,7 @@ class Errand:
             self.name,
             self.user,
             refused=self.kind.refused,
+            size=self.kind.size,
             cancelled=self.cancelled,
             deleted=self.deleted,
             orphan=self.kind.spec.get("deletionPolicy") == "Orphan",

@@ -10,8 +10,8 @@ UNSENT = Told("Submitted")
 LOST = Told("Submitted", "7", "Lost")
 
 
-def case(**how: bool) -> Case:
-    return Case("uid", "name", "kirby", **how)
+def case(**how: bool | int) -> Case:
+    return Case("uid", "name", "kirby", **how)  # type: ignore[arg-type]
 
 
 def task(state: str = "COMPLETED", job_id: str = "7", **how: str | bool | frozenset[str]) -> Task:
@@ -57,6 +57,26 @@ GOOD: dict[str, tuple[Case, Told | None, list[Task], list[Run]]] = {
     ),
     "Slurm lost it": (case(forgettable=True), LOST, [task("RUNNING")], [run()]),
     "it was requeued on hold, cancelled, and never recorded again": (case(cancelled=True), LOST, [task("REQUEUED")], [run()]),
+    "Slurm lost it, and its own log alone has its end": (case(forgettable=True), LOST, [task(unaccounted=True)], [run()]),
+    "it ended, and accounting never heard of it": (case(), DONE, [task(unaccounted=True)], [run()]),
+    "Slurm lost a task of it": (
+        case(forgettable=True, size=2),
+        LOST,
+        [task(index="0"), task(index="1", unaccounted=True)],
+        [run(), run()],
+    ),
+    "Slurm lost a task of it before accounting heard of it": (
+        case(forgettable=True, size=2),
+        LOST,
+        [task(index="0")],
+        [run(), run()],
+    ),
+    "a task was requeued on hold, cancelled, and never recorded again": (
+        case(size=2),
+        LOST,
+        [task(index="0"), task("REQUEUED", index="1")],
+        [run(), run()],
+    ),
     "Slurm lost it before accounting heard of it": (case(forgettable=True), LOST, [], []),
     "Slurm lost it before it was known, and it was sent again": (
         case(forgettable=True),
@@ -71,6 +91,13 @@ WRONG: dict[str, tuple[Verdict, Case, Told | None, list[Task], list[Run]]] = {
     "rejected though nothing is wrong with it": (Verdict.LOST, case(), Told("Rejected"), [], []),
     "the object is gone, and nobody deleted it": (Verdict.LOST, case(), None, [], []),
     "called lost, and accounting has it": (Verdict.NEVER_SETTLED, case(forgettable=True), LOST, [task()], [run()]),
+    "called lost, and accounting has all of it": (
+        Verdict.NEVER_SETTLED,
+        case(forgettable=True, size=2),
+        LOST,
+        [task(index="0"), task(index="1")],
+        [run()],
+    ),
     "called something else while nobody knows": (Verdict.NEVER_SETTLED, case(), LIVES, [task("RUNNING", "7")], [run()]),
     "called lost while it runs": (
         Verdict.NEVER_SETTLED,
@@ -129,6 +156,20 @@ WRONG: dict[str, tuple[Verdict, Case, Told | None, list[Task], list[Run]]] = {
         case(deleted=True),
         None,
         [task("RUNNING", queued=True, before=frozenset({"PENDING", "NODE_FAIL"}))],
+        [run()],
+    ),
+    "a task of it runs after it was deleted": (
+        Verdict.LEFT_RUNNING,
+        case(deleted=True),
+        None,
+        [task(index="0", before=frozenset({"COMPLETED"})), task("RUNNING", index="1", queued=True)],
+        [run()],
+    ),
+    "called lost by a Slurm that forgets nothing, whose log has it": (
+        Verdict.NEVER_SETTLED,
+        case(),
+        LOST,
+        [task(unaccounted=True)],
         [run()],
     ),
     "runs as somebody else": (Verdict.WRONG_USER, case(), DONE, [task(user="mario")], []),
