@@ -18,10 +18,13 @@ from tests.faults.soak.load import Errand, Load
 from tests.faults.soak.plan import Injection, Round, rounds
 
 ACCOUNTING_SECONDS = 120.0
-_SET_RIGHT = """
+_RESUME_NODES = """
 for node in $(sinfo --noheader --Node --states=down,drain,fail --format=%N | sort -u); do
     scontrol update "nodename=$node" state=resume
 done
+"""
+"""A slurmctld that is killed gives ids twice, which slurmds take so ill that in the end no job would run any more."""
+_SET_RIGHT = f"""{_RESUME_NODES}
 for job in $(squeue --noheader --states=pending --format=%A:%r | sed -n 's/:.*\\(Held\\|held\\).*//p' | sort -u); do
     scontrol release "$job"
 done
@@ -107,6 +110,7 @@ def soak(name: str, *, seed: int, injections: int, terms: Terms, tell: Callable[
             done = 0
             for round_ in rounds(seed, injections, terms.table, terms.usual_seconds, terms.most_seconds):
                 _inject(ground, history, round_)
+                ground.slurm.inside(["bash", "-c", _RESUME_NODES])
                 done += len(round_)
                 if load.failure:
                     break
