@@ -108,6 +108,7 @@ class Ground:
 @contextmanager
 def laid_out(name: str, fate: Fate, history: History) -> Iterator[Ground]:
     """A bed of this name with everything in it, and an operator at work."""
+    life.down(name)  # one that was killed may have left it half done
     bed = life.up(name, slurm=OPTIONS)
     try:
         with ExitStack() as stack:
