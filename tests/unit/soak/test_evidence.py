@@ -66,9 +66,13 @@ def test_how_it_had_ended_before_slurm_took_it_up_again() -> None:
         ended("8", "CANCELLED", array="7", index="3"),
     ]
 
-    assert tasks([record("7", "NODE_FAIL", start=START)], [], log)[MARK][0] == Task(
-        "7", "kirby", "NODE_FAIL", before=frozenset({"COMPLETED", "PREEMPTED"}), same=frozenset({"COMPLETED"})
-    )
+    assert tasks([record("7", "NODE_FAIL", start=START)], [], log) == {
+        MARK: [
+            Task("7", "kirby", "NODE_FAIL", before=frozenset({"COMPLETED", "PREEMPTED"}), same=frozenset({"COMPLETED"})),
+            Task("7", "kirby", "CANCELLED", "3", unaccounted=True),
+        ],
+        "2f4c1c1e": [Task("7", "kirby", "FAILED", unaccounted=True)],
+    }
 
 
 def test_a_task_that_accounting_takes_for_a_job_of_its_own() -> None:
