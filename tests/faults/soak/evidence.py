@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tests.faults.soak.ground import Ground
-from tests.faults.soak.judge import Run, Task
+from tests.faults.soak.judge import OVER, Run, Task
 from tests.faults.soak.kinds import RUNS
 
 _FIELDS = "jobid,user,state,submit,start,comment,submitline"
 """The comment is there once the job has ended; the line is not if slurmctld was killed before slurmdbd had heard of the job."""
 _TOKEN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_OVER = {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "PREEMPTED", "DEADLINE"}
 _ENDS = "/run/bed/state/jobcomp.log"
 _END = re.compile(
     r"JobId=(?P<number>\d+) UserId=(?P<user>\w+)\(.* JobState=(?P<state>\w+) .* StartTime=(?P<start>\S+) "
@@ -132,7 +131,7 @@ def tasks(records: Iterable[str], queue: Iterable[str], log: Iterable[str] = ())
             user,
             state.split()[0],
             index,
-            queued=job in living and state.split()[0] not in _OVER,
+            queued=job in living and state.split()[0] not in OVER,
             before=frozenset(end.state for end in before),
             same=frozenset(end.state for end in before if end.start == start),
             unaccounted=misfiled is not None,
@@ -140,7 +139,7 @@ def tasks(records: Iterable[str], queue: Iterable[str], log: Iterable[str] = ())
         if key not in latest or age >= latest[key][0]:
             latest[key] = age, task
     for end in ends:
-        if end.state in _OVER and end.key not in latest:
+        if end.state in OVER and end.key not in latest:
             latest[end.key] = ("", end.start), Task(end.job, end.user, end.state, end.index, unaccounted=True)
     found: dict[str, list[Task]] = {}
     for (mark, *_), (_, task) in latest.items():

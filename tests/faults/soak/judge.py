@@ -12,6 +12,7 @@ _DONE = {"COMPLETED"}
 _CANCELLED = {"CANCELLED"}
 _FINAL = {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT"}
 _ABORTED = {"FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "PREEMPTED", "DEADLINE", "REVOKED"}
+OVER = _DONE | _CANCELLED | _ABORTED
 
 
 class Verdict(StrEnum):
@@ -78,7 +79,7 @@ class Task:
     @property
     def over(self) -> bool:
         """Whether accounting knows its end."""
-        return self.state in _DONE | _CANCELLED | _ABORTED
+        return self.state in OVER
 
 
 @dataclass(frozen=True)
