@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 # Each process has a bed of its own, and the long files come first.
 IN_PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
+TESTS := tests/faults tests/operated tests/integration tests/chart tests/unit
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -23,8 +24,11 @@ install: $(VENV)/.installed ## Make .venv with everything needed, from the lock 
 demo: install ## See it work: real Slurm, real Kubernetes API, six submissions
 	$(BIN)/python -m bed.demo
 
-test: install ## All tests but the slow ones (make faults) and the whole node (make e2e)
-	$(BIN)/python -m pytest tests/faults tests/operated tests/integration tests/chart tests/unit -m "not slow" $(IN_PARALLEL)
+test: install ## All tests but the slow ones (make slow) and the whole node (make e2e)
+	$(BIN)/python -m pytest $(TESTS) -m "not slow" $(IN_PARALLEL)
+
+slow: install ## The tests that make test leaves out, most of them faults
+	$(BIN)/python -m pytest $(TESTS) -m slow $(IN_PARALLEL)
 
 faults: install ## Whatever can break, breaks: kills at random, connections, login nodes, sbatch, slurmctld, the API server
 	$(BIN)/python -m pytest tests/faults $(IN_PARALLEL)
@@ -58,4 +62,4 @@ lock: install ## Resolve the dependencies anew
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate --allow-unsafe --extra dev --output-file requirements/dev.txt pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate --allow-unsafe --output-file bed/jobbergate/requirements.txt bed/jobbergate/requirements.in
 
-.PHONY: help install demo test faults soak e2e check bed run down generate lock
+.PHONY: help install demo test slow faults soak e2e check bed run down generate lock

@@ -17,7 +17,7 @@ import bed
 from bed.jobbergate.deployment import Deployment
 from tests.jobbergate import Person
 
-pytestmark = [pytest.mark.bed, pytest.mark.slow]  # until the operator uses it
+pytestmark = [pytest.mark.bed, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
