@@ -22,7 +22,7 @@ MOST_GROWTH = 32 * 2**20
 """Bytes of the operator's memory, however many submissions have failed."""
 CROWDED = "crowded"
 """The namespace of what fails: nobody else's lists are long because of it."""
-PAGE = 500
+PAGE = 100
 """That the API server can delete in one request, before its own time is up."""
 HANGS = "touch /tmp/reached.$$; while [ -e /tmp/hangs ]; do sleep 0.1; done\n"
 
