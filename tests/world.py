@@ -96,10 +96,11 @@ class World:
         *,
         namespace: str = valhalla.RESEARCH,
         labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
         **content: Any,
     ) -> str:
         """Apply a ConfigMap, Secret or Namespace; returns its name."""
-        metadata = {"name": name, "labels": dict(labels or {})}
+        metadata = {"name": name, "labels": dict(labels or {}), "annotations": dict(annotations or {})}
         if kind != "Namespace":
             metadata["namespace"] = namespace
         self.apply({"apiVersion": "v1", "kind": kind, "metadata": metadata, **content})

@@ -16,7 +16,7 @@ CLUSTER = "valhalla"
 MANY = 40
 """More than the places at which submissions of one cluster are worked on."""
 FAILING = int(os.environ.get("FAILING", "200"))
-MOST_WAITING = 24 * 2**10
+MOST_WAITING = 20 * 2**10
 """Bytes of the operator's memory that one submission takes while it waits."""
 MOST_GROWTH = 32 * 2**20
 """Bytes of the operator's memory, however many submissions have failed."""
@@ -75,8 +75,7 @@ def metric(world: World, name: str) -> float:
 
 @pytest.mark.slow
 def test_a_user_whose_submissions_fail_without_end(world: World) -> None:
-    metadata = {"name": CROWDED, "annotations": {"slurmgate.dev/owners": "*@example.org"}}
-    world.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    world.make("Namespace", CROWDED, annotations={"slurmgate.dev/owners": "*@example.org"})
     idle = memory(world)
     fail_beside_neighbours(world, "first")
     peak = memory(world)

@@ -217,8 +217,7 @@ def test_a_namespace_without_the_annotation_is_nobodys(world: World) -> None:
 
 
 def test_a_namespace_that_the_operator_may_not_read_is_named(world: World) -> None:
-    annotations = {"slurmgate.dev/owners": "*@example.org"}
-    world.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "unread", "annotations": annotations}})
+    world.make("Namespace", "unread", annotations={"slurmgate.dev/owners": "*@example.org"})
     world.make("ConfigMap", "scripts", namespace="unread", data={"it": "#!/bin/sh\n"})
 
     submission = world.submit({"configMapKeyRef": {"name": "scripts", "key": "it"}}, namespace="unread")

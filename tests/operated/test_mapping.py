@@ -22,8 +22,7 @@ LAB = "lab"
 @pytest.fixture(scope="module", autouse=True)
 def _lab(world: World) -> None:
     """A namespace in which everybody of example.org may be named."""
-    annotations = {"slurmgate.dev/owners": "*@example.org"}
-    world.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LAB, "annotations": annotations}})
+    world.make("Namespace", LAB, annotations={"slurmgate.dev/owners": "*@example.org"})
 
 
 def entry(user: str, /, **changes: object) -> Json:
