@@ -3,8 +3,6 @@
 import shlex
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +12,9 @@ from rich.live import Live
 from rich.table import Table
 
 from bed import valhalla
+from bed.demonstration import shown
 from bed.errors import BedError
-from bed.life import Bed, down, up
-from bed.operator import install
+from bed.life import Bed
 from bed.report import say
 
 BED = "demo"
@@ -57,36 +55,9 @@ Json = dict[str, Any]
 
 def main() -> int:
     """Show it; 0 if every submission ended as it should."""
-    began = time.monotonic()
-    try:
-        with _bed() as bed:
-            installation = install(bed, valhalla.prepare(bed))
-            operator = installation.start()
-            say(f"The operator runs, with the rights and settings of the chart. Its log: {operator.log}")
-            try:
-                wrong = _play(bed)
-            finally:
-                status = operator.stop()
-            if status:
-                wrong.append(f"the operator ended with exit code {status}")
-    except BedError as error:
-        say(str(error))
-        return 1
-    for problem in wrong:
-        say(f"WRONG: {problem}")
-    if not wrong:
-        say(f"All six ended as they should, after {time.monotonic() - began:.0f} s.")
+    if not (code := shown(BED, valhalla.prepare, _play)):
         say("To play with it: `make bed` starts it and keeps it, `make run` runs the operator there, `make down` ends it.")
-    return bool(wrong)
-
-
-@contextmanager
-def _bed() -> Iterator[Bed]:
-    bed = up(BED)
-    try:
-        yield bed
-    finally:
-        down(BED)
+    return code
 
 
 def _play(bed: Bed) -> list[str]:

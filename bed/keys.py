@@ -1,15 +1,25 @@
 """Key pairs for people, servers and tokens. All are made here for one bed and die with it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa_key
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    SSHCertificateBuilder,
+    SSHCertificateType,
+    load_ssh_private_key,
+    load_ssh_public_key,
+)
 from cryptography.x509 import (
     BasicConstraints,
     CertificateBuilder,
@@ -35,6 +45,28 @@ def ssh_key(private: Path) -> KeyPair:
     key = Ed25519PrivateKey.generate()
     _write(private, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
     return KeyPair(private, key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode())
+
+
+def host_certificate(host: KeyPair, authority: KeyPair, names: Sequence[str]) -> str:
+    """A certificate for a host's ed25519 key, as one line."""
+    now = datetime.now(UTC)
+    key = load_ssh_private_key(authority.private.read_bytes(), password=None)
+    public = load_ssh_public_key(host.public.encode())
+    if not isinstance(key, Ed25519PrivateKey) or not isinstance(public, Ed25519PublicKey):
+        raise TypeError("not the keys that are made here")
+    return (
+        SSHCertificateBuilder()
+        .public_key(public)
+        .serial(1)
+        .type(SSHCertificateType.HOST)
+        .key_id(b"bed")
+        .valid_principals([name.encode() for name in names])
+        .valid_after(int((now - timedelta(days=1)).timestamp()))
+        .valid_before(int((now + timedelta(days=365)).timestamp()))
+        .sign(key)
+        .public_bytes()
+        .decode()
+    )
 
 
 def token_key(private: Path) -> KeyPair:

@@ -5,6 +5,7 @@ and the token of its ServiceAccount. A right that the chart forgets is missing h
 """
 
 import base64
+import json
 import os
 import signal
 import subprocess
@@ -29,6 +30,7 @@ from bed.processes import tail
 CHART = Path(__file__).parents[1] / "helm" / "slurmgate"
 NAMESPACE = "slurmgate-system"
 RELEASE = "slurmgate"
+ADMISSION = "admissionregistration.k8s.io/v1"
 READY_SECONDS = 60.0
 HTTPS_PORT = 443
 
@@ -158,10 +160,17 @@ def _rendered(bed: Bed, values: Json) -> list[Json]:
     file = bed.description.folder / "values.yaml"
     file.write_text(yaml.safe_dump(values))
     command: list[str | Path] = [helm, "template", RELEASE, CHART, f"--namespace={NAMESPACE}", f"--values={file}"]
+    command += [f"--api-versions={ADMISSION}/{kind}" for kind in _served(bed, ADMISSION)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BedError(f"helm template: {done.stderr.strip()}")
     return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def _served(bed: Bed, version: str) -> list[str]:
+    """The kinds of an API version that the server has; `helm install` would see for itself."""
+    listing = json.loads(_kubectl(bed, "get", "--raw", f"/apis/{version}"))
+    return [each["kind"] for each in listing["resources"]]
 
 
 def _environment(container: Json) -> dict[str, str]:

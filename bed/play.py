@@ -1,6 +1,7 @@
 """`make bed` and `make run`: a bed with the chart applied, to play with."""
 
 import sys
+from collections.abc import Sequence
 
 from bed import valhalla
 from bed.errors import BedError
@@ -9,11 +10,11 @@ from bed.operator import install
 from bed.report import say
 
 
-def main(*, run: bool) -> int:
-    """Start the bed `default` and apply the chart; with `run`, be its operator until interrupted."""
+def main(*, run: bool, plugins: Sequence[str] = ()) -> int:
+    """Start the bed `default` and apply the chart; with `run`, be its operator, with these plugins, until interrupted."""
     try:
         bed = up()
-        installation = install(bed, valhalla.prepare(bed))
+        installation = install(bed, {**valhalla.prepare(bed), "plugins": list(plugins)})
     except BedError as error:
         say(str(error))
         return 1
@@ -28,4 +29,4 @@ def main(*, run: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(run=sys.argv[1:] == ["run"]))
+    sys.exit(main(run=sys.argv[1:2] == ["run"], plugins=sys.argv[2:]))

@@ -38,6 +38,22 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Influxdb(_Model):
+    """Where Slurm writes what jobs use."""
+
+    url: str
+    database: str
+    password: str
+    """Of both users: `slurm` may write, `slurmgate` may read."""
+    certificate: Path
+    """Of the server, which nobody else has signed: who wants to trust it, trusts this file."""
+
+    @property
+    def dsn(self) -> str:
+        """What somebody who may read is given."""
+        return f"https+influxdb://slurmgate:{self.password}@{self.url.removeprefix('https://')}/{self.database}"
+
+
 class Slurm(_Model):
     """A Slurm cluster as somebody outside it sees it: an sshd, people with keys, Slurm's commands."""
 
@@ -50,8 +66,12 @@ class Slurm(_Model):
     ports: dict[str, int]
     """Every daemon's, by the daemon's name."""
     known_hosts: str
-    """One line per address, with sshd's public key."""
+    """One line per address, with sshd's public key; and of the jump host, with the option `jump`."""
     known_hosts_file: Path
+    host_authority: str
+    """The public key that has signed those of the hosts."""
+    user_authority: Path
+    """The private key of the authority that they take user certificates from."""
     users: dict[str, Path]
     """Each user's own private key."""
     accounts: dict[str, tuple[str, ...]]
@@ -65,6 +85,8 @@ class Slurm(_Model):
     logs: Path
     jwt_key: Path
     """Whoever has it can make a token for slurmrestd in anybody's name."""
+    influxdb: Influxdb | None
+    """Only with the option `profile`."""
     options: Options
 
     def ssh(self, user: str) -> list[str]:

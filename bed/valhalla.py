@@ -12,6 +12,8 @@ from bed.operator import NAMESPACE, OWN_NAMESPACE, apply
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CLUSTER = "valhalla"
 MAPPING = "slurmgate-mapping"
+JOBBERGATE_CLIENT = "jobbergate-client"
+"""The Secret with what the cluster's client in Jobbergate proves itself by."""
 RESEARCH = "research"
 MAIL_DOMAIN = "example.org"
 USERS = ("kirby", "mario", "dovahkiin")
@@ -49,6 +51,31 @@ def _mapping(users: Sequence[str]) -> Json:
     return _object("ConfigMap", MAPPING, data={"ssh_mapping.yaml": text})
 
 
+def jobbergate_values(bed: Bed) -> Json:
+    """The chart's values for a cluster whose submissions in Jobbergate run here. Puts the client's secret into its place."""
+    give_client_secret(bed, bed.jobbergate.description.client_secret)
+    return {**values(bed, jobbergate=jobbergate_spec(bed)), "jobbergate": {"namespaces": [RESEARCH]}}
+
+
+def give_client_secret(bed: Bed, secret: str) -> None:
+    """Write the secret of the cluster's client in Jobbergate."""
+    apply(bed, [_object("Secret", JOBBERGATE_CLIENT, stringData={"secret": secret})])
+
+
+def jobbergate_spec(bed: Bed, **replaced: Any) -> Json:
+    """spec.jobbergate of the SlurmCluster; `replaced` are parts of it that are to be other than usual."""
+    jobbergate = bed.jobbergate.description
+    return {
+        "url": jobbergate.url.removesuffix("/jobbergate"),
+        "oidcUrl": jobbergate.issuer,
+        "clientId": jobbergate.client_id,
+        "clientSecretRef": {"name": JOBBERGATE_CLIENT, "key": "secret"},
+        "namespace": RESEARCH,
+        "fullIntervalSeconds": 10,
+        **replaced,
+    }
+
+
 def values(bed: Bed, **spec: Any) -> Json:
     """The chart's values for the bed's cluster; `spec` replaces parts of the SlurmCluster's."""
     return {"clusters": [{"name": CLUSTER, "spec": {**cluster_spec(bed), **spec}}], "submissionNamespaces": [RESEARCH]}
@@ -66,7 +93,7 @@ def cluster_spec(bed: Bed) -> Json:
         "commands": {
             name: slurm.commands[name] for name in ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "srun")
         },
-        "limits": {"pollIntervalSeconds": 1},
+        "limits": {"pollIntervalSeconds": 1, "idlePollIntervalSeconds": 1},
     }
 
 

@@ -1,12 +1,14 @@
 """Every generated file and its content."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 from typing_extensions import override
 
-from generate import reference
+from generate import login_node, reference
+from slurmgate.identity.schema import schema
 from slurmgate.resources.crd import definitions
 
 ROOT = Path(__file__).parents[1]
@@ -27,8 +29,10 @@ def files() -> Iterator[tuple[Path, str]]:
         text = f"# {_ORIGIN}\n" + yaml.dump(body, Dumper=_WithoutAliases, sort_keys=False, width=120, allow_unicode=True)
         yield ROOT / "crds" / name, text
         yield ROOT / "helm" / "slurmgate" / "files" / "crds" / name, text
+    yield ROOT / "docs" / "reference" / "ssh_mapping.schema.json", json.dumps(schema(), indent=2) + "\n"
     for name, text in reference.pages():
         yield ROOT / "docs" / "reference" / name, text
+    yield login_node.SHELL, login_node.shell()
 
 
 def stale() -> list[Path]:

@@ -101,7 +101,7 @@ kubectl wait --for=condition=Complete jsub/NAME & kubectl wait --for=condition=F
 
 | condition | is `True` when |
 |---|---|
-| `MappingValid` | the user mapping could be read and has no bad entries. Keys are not looked at until they are used |
+| `MappingValid` | no bad entry, or directory or plugin answers (keys are looked at when used). `SingleUser`: all are one user |
 | `Reachable` | a login node answers; the message names those that are not used now, and why |
 | `HostKeyVerified` | with a host key that the SlurmCluster lists |
 | `Authenticated` | somebody could log in |
@@ -136,6 +136,10 @@ def _states() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _shown(default: object) -> str:
+    return "none" if default == () else f"`{default}`"
+
+
 def _settings() -> str:
     lines = [
         _NOTE,
@@ -146,6 +150,6 @@ def _settings() -> str:
     ]
     for name, field in Settings.model_fields.items():
         variable = str(field.validation_alias) if field.validation_alias else f"SLURMGATE_{name.upper()}"
-        default = "required" if field.is_required() else ("host name" if field.default_factory else f"`{field.default}`")
+        default = "required" if field.is_required() else ("host name" if field.default_factory else _shown(field.default))
         lines.append(f"| `{variable}` | {default} | {field.description or ''} |")
     return "\n".join(lines) + "\n"

@@ -25,6 +25,19 @@ def path(kind: str, name: str, namespace: str | None = None) -> str:
 
 
 @dataclass(frozen=True)
+class Somebody:
+    """A user of Kubernetes (`kubectl --as --as-group`); requests without one are the administrator's."""
+
+    name: str
+    group: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of requests in this name."""
+        return {"Impersonate-User": self.name, **({"Impersonate-Group": self.group} if self.group else {})}
+
+
+@dataclass(frozen=True)
 class Api:
     """The API server of a bed."""
 
@@ -35,11 +48,19 @@ class Api:
         """An object or a list: `kubectl get --raw`."""
         return self._ask("GET", where)
 
-    def create(self, manifest: Json) -> Json:
+    def create(self, manifest: Json, *, who: Somebody | None = None, query: str = "") -> Json:
         """`kubectl create`; the object as the API server keeps it."""
         metadata = manifest["metadata"]
         where = path(manifest["kind"], "", metadata.get("namespace")).rstrip("/")
-        return self._ask("POST", where, manifest)
+        return self._ask("POST", where + query, manifest, who=who)
+
+    def refusal(self, manifest: Json, *, who: Somebody) -> str:
+        """The words with which it refuses to create this for somebody; empty if it would not (`--dry-run=server`)."""
+        try:
+            self.create(manifest, who=who, query="?dryRun=All")
+        except HTTPError as error:
+            return str(json.loads(error.__notes__[0])["message"])
+        return ""
 
     def apply(self, manifest: Json) -> None:
         """`kubectl apply --server-side --force-conflicts`."""
@@ -48,9 +69,9 @@ class Api:
         query = "?fieldManager=kubectl&force=true&fieldValidation=Strict"
         self._ask("PATCH", where + query, manifest, "application/apply-patch+yaml")
 
-    def patch(self, where: str, change: Json) -> None:
+    def patch(self, where: str, change: Json, *, who: Somebody | None = None) -> None:
         """`kubectl patch --type=merge`."""
-        self._ask("PATCH", where, change, "application/merge-patch+json")
+        self._ask("PATCH", where, change, "application/merge-patch+json", who=who)
 
     def delete(self, where: str, *, wait: bool) -> None:
         """`kubectl delete`."""
@@ -68,9 +89,19 @@ class Api:
             raise
         return True
 
-    def _ask(self, method: str, where: str, body: Json | None = None, content_type: str = "application/json") -> Json:
+    def _ask(
+        self,
+        method: str,
+        where: str,
+        body: Json | None = None,
+        content_type: str = "application/json",
+        *,
+        who: Somebody | None = None,
+    ) -> Json:
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        request = Request(self._proxy + where, content, {"Content-Type": content_type}, method=method)
+        request = Request(
+            self._proxy + where, content, {"Content-Type": content_type, **(who.headers if who else {})}, method=method
+        )
         try:
             with urlopen(request, timeout=self.timeout_seconds) as answer:
                 found: Json = json.load(answer)

@@ -14,6 +14,7 @@ DATABASE = "jobbergate"
 """Of the database and of the role that owns it."""
 BUCKET = "jobbergate-resources"
 _APP = "jobbergate_api.main:app"
+_LOG = Path(__file__).with_name("uvicorn.json")
 _ROOT = "/jobbergate"
 _S3_ACCOUNT = {"AWS_ACCESS_KEY_ID": "bed", "AWS_SECRET_ACCESS_KEY": "bed", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -31,10 +32,11 @@ def bucket(port: int) -> str:
 def service(bed: Path, python: Path, ports: Mapping[str, int], issuer: str) -> Service:
     """The API, by uvicorn with one worker."""
     command = [str(python), "-m", "uvicorn", _APP, f"--host={ADDRESS}", f"--port={ports['api']}"]
+    command += [f"--log-config={_LOG}", "--timeout-graceful-shutdown=5"]
     return Service(
         name="api",
         folder=bed / "jobbergate",
-        argv=[*settings(bed, ports, issuer), *command, "--timeout-graceful-shutdown=5"],
+        argv=[*settings(bed, ports, issuer), *command],
         ready=lambda: _answers("GET", ports["api"], f"{_ROOT}/health"),
     )
 

@@ -11,8 +11,7 @@ from signal import Signals
 
 from bed import memory, ports, state
 from bed.errors import BedError
-from bed.jobbergate import api
-from bed.jobbergate.programs import REQUIREMENTS, python
+from bed.jobbergate import api, programs
 from bed.jobbergate.service import Service
 from bed.locks import once
 from bed.report import say
@@ -69,7 +68,7 @@ def discard(bed: Path) -> None:
 
 def _prepared() -> Path:
     """A data folder to be copied, for this version of the API."""
-    content = hashlib.sha256(REQUIREMENTS.read_bytes() + _SCHEMA.read_bytes()).hexdigest()[:8]
+    content = hashlib.sha256(programs.API.requirements.read_bytes() + _SCHEMA.read_bytes()).hexdigest()[:8]
     cached = state.cache() / f"jobbergate-database-{content}"
     data = cached / "postgres"
     once(cached, "Waiting for another process that prepares Jobbergate's database", data.exists, partial(_prepare, data))
@@ -99,7 +98,7 @@ def _fill(bed: Path, port: int) -> None:
     server.start()
     sql(port, f"create role {api.DATABASE} login; create database {api.DATABASE} owner {api.DATABASE};", user=_OWNER)
     settings = api.settings(bed, {"postgres": port, "s3": 0}, issuer="http://unused")
-    _run([*settings, str(python()), str(_SCHEMA)])
+    _run([*settings, str(programs.API.python()), str(_SCHEMA)])
     server.stop()
 
 

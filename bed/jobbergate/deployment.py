@@ -64,7 +64,7 @@ def start(bed: Path) -> Jobbergate:
     for service in services.values():
         service.wait()
     return Jobbergate(
-        version=programs.VERSION,
+        version=programs.API.version,
         url=api.url(numbers["api"]),
         issuer=realm.url,
         https_url=_by_tls(api.url(numbers["https-api"])),
@@ -94,7 +94,7 @@ def stop(bed: Path) -> None:
 
 def _services(bed: Path, numbers: Mapping[str, int]) -> dict[str, Service]:
     """All programs by name, in the order in which they need each other."""
-    python = programs.python()
+    python = programs.API.python()
     found = [
         database.service(bed, numbers["postgres"]),
         api.s3(bed, python, numbers),

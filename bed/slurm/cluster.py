@@ -9,13 +9,13 @@ from pathlib import Path
 from bed.keys import ssh_key
 from bed.processes import wait_until
 from bed.requirements import require_debian, require_root
-from bed.slurm import files, namespace
-from bed.slurm.database import prepared
+from bed.slurm import files, influx, namespace
+from bed.slurm.database import admit, prepared
 from bed.slurm.namespace import Namespace
 from bed.slurm.options import Options
-from bed.slurm.people import ACCOUNTS, CLUSTER, PEOPLE
+from bed.slurm.people import ACCOUNTS, CLUSTER, PEOPLE, crowd
 from bed.slurm.services import Service, choose_ports, services
-from bed.state import Slurm
+from bed.state import Influxdb, Slurm
 
 _PACKAGES = (
     "btrfs-progs",  # a file system with quotas
@@ -33,6 +33,7 @@ _PACKAGES = (
     "slurmdbd",
     "slurmrestd",
 )
+_PROFILE_PACKAGES = ("ca-certificates", "influxdb", "slurm-wlm-influxdb-plugin")
 _COMMANDS = ("sacct", "sacctmgr", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
 
 
@@ -59,14 +60,17 @@ class Cluster:
         return self.namespace.run(argv, user=user, stdin=stdin, timeout=timeout)
 
     def service(self, name: str) -> Service:
-        """A daemon to be stopped, killed, frozen or started: munged, mariadbd, slurmdbd, slurmctld, node1, ..., sshd."""
+        """A daemon to be stopped, killed, frozen or started: munged, mariadbd, slurmdbd, slurmctld, node1, ..., sshd.
+
+        And slurmrestd and influxdb, where the options ask for them.
+        """
         return self._services[name]
 
 
 def start(bed: Path, options: Options) -> Slurm:
     """Start the Slurm part of the bed whose folder is `bed`."""
     require_root("Slurm's part of the bed")
-    require_debian(_PACKAGES)
+    require_debian((*_PACKAGES, *_PROFILE_PACKAGES) if options.profile else _PACKAGES)
     version = _version()
     folder = bed / "slurm"
     if options.accounting:
@@ -74,14 +78,19 @@ def start(bed: Path, options: Options) -> Slurm:
         folder.mkdir()
         subprocess.run(["cp", "--archive", "--reflink=auto", database, folder / "mysql"], check=True)
     numbers = choose_ports(bed, options)
-    host_key = files.lay_out(folder, options, numbers)
-    users = {person.name: bed / "keys" / person.name for person in PEOPLE}
-    (bed / "keys").mkdir()
-    for person in PEOPLE:
+    host_keys = files.lay_out(folder, options, numbers)
+    influxdb = influx.lay_out(folder, numbers) if options.profile else None
+    more = crowd(options.crowd)
+    users = {person.name: bed / "keys" / person.name for person in (*PEOPLE, *more)}
+    for person in (*PEOPLE, *more):
         files.settle(person, folder, ssh_key(users[person.name]))
-    known_hosts = "".join(f"[{address}]:{numbers['sshd']} {host_key}\n" for address in options.listen)
+    hosts = {"sshd": host_keys.sshd} | ({"jump": host_keys.jump} if host_keys.jump else {})
+    known_hosts = "".join(f"[{address}]:{numbers[name]} {key}\n" for name, key in hosts.items() for address in options.listen)
     (bed / "known_hosts").write_text(known_hosts)
-    _start(namespace.create(bed), numbers, options)
+    inside = namespace.create(bed)
+    _start(inside, numbers, options, influxdb)
+    if more and options.accounting:
+        admit(inside, more)
     return Slurm(
         version=version,
         cluster=CLUSTER,
@@ -90,6 +99,8 @@ def start(bed: Path, options: Options) -> Slurm:
         ports=numbers,
         known_hosts=known_hosts,
         known_hosts_file=bed / "known_hosts",
+        host_authority=host_keys.authority,
+        user_authority=bed / "keys" / "user-authority",
         users=users,
         accounts=ACCOUNTS,
         commands={name: f"/usr/bin/{name}" for name in _COMMANDS} | {"slurmrestd": "/usr/sbin/slurmrestd"},
@@ -97,6 +108,7 @@ def start(bed: Path, options: Options) -> Slurm:
         homes=folder / "home",
         logs=folder / "log",
         jwt_key=folder / "etc" / "slurm" / "jwt.key",
+        influxdb=influxdb,
         options=options,
     )
 
@@ -111,16 +123,18 @@ def stop(bed: Path) -> None:
     namespace.destroy(bed)
 
 
-def _start(inside: Namespace, numbers: Mapping[str, int], options: Options) -> None:
+def _start(inside: Namespace, numbers: Mapping[str, int], options: Options, influxdb: Influxdb | None) -> None:
     """Start each daemon as soon as what it needs is there."""
     daemons = services(inside, numbers, options)
-    early = [daemons[name] for name in ("munged", "mariadbd", "sshd") if name in daemons]
+    early = [daemons[name] for name in ("munged", "mariadbd", "sshd", "jump", "influxdb") if name in daemons]
     in_turn = [daemons[name] for name in ("slurmdbd", "slurmctld") if name in daemons]
     late = [daemon for daemon in daemons.values() if daemon not in early and daemon not in in_turn]
     for daemon in early:
         daemon.launch()
     for daemon in early:
         daemon.wait()
+    if influxdb:
+        influx.fill(influxdb)
     for daemon in in_turn:
         daemon.start()
     for daemon in late:

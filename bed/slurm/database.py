@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from bed.report import say
 from bed.slurm import files, namespace
 from bed.slurm.namespace import Namespace
 from bed.slurm.options import Options
-from bed.slurm.people import DATABASE, account_tree
+from bed.slurm.people import DATABASE, Person, account_tree
 from bed.slurm.services import Service, choose_ports, services
 
 # MariaDB believes the operating system: who runs as slurm is slurm.
@@ -33,6 +33,12 @@ def prepared(version: str) -> Path:
     data = cached / "mysql"
     once(cached, "Waiting for another process that prepares Slurm's database", data.exists, partial(_prepare, data))
     return data
+
+
+def admit(inside: Namespace, people: Sequence[Person]) -> None:
+    """Let more people use a running cluster, all in the account of the first."""
+    names = ",".join(person.name for person in people)
+    _run(inside, ["sacctmgr", "--immediate", "add", "user", names, f"account={people[0].accounts[0]}"])
 
 
 def _prepare(data: Path) -> None:

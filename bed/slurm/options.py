@@ -23,14 +23,20 @@ class Options(BaseModel):
     """Seconds between SIGTERM and SIGKILL for a job (Slurm's default: 30)."""
     private_data: str = "jobs"
     """PrivateData, in slurm.conf and slurmdbd.conf alike; empty: everybody sees everything, which is Slurm's default."""
+    crowd: int = Field(default=0, ge=0, le=1000)
+    """So many users more than usual: user1, user2, ..."""
     max_sessions: int = 10
     """MaxSessions of sshd, per connection."""
     max_startups: str = "10:30:100"
     """MaxStartups of sshd, for connections that have not authenticated yet."""
     listen: tuple[str, ...] = ("127.0.0.1",)
     """Addresses on which sshd listens; each must exist when sshd starts."""
+    jump: bool = False
+    """A second sshd for the same people, through which one can get to the first."""
     rest: bool = False
     """slurmrestd as a daemon, with JWT. (`slurmrestd` over an SSH session needs no daemon.)"""
+    profile: bool = False
+    """InfluxDB, with TLS and a password, and Slurm's plugin that writes what jobs with `--profile` use into it."""
     extra_conf: str = ""
     """Lines added to slurm.conf."""
 

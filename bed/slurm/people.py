@@ -33,6 +33,12 @@ PEOPLE = (
     Person("jarvice", 7004, ("nintendo", "pc"), coordinates=("nintendo", "pc")),
 )
 
+
+def crowd(count: int) -> tuple[Person, ...]:
+    """So many people of whom there is nothing special."""
+    return tuple(Person(f"user{number}", 7100 + number, ("nintendo",)) for number in range(1, count + 1))
+
+
 ACCOUNTS = {account: tuple(person.name for person in PEOPLE if account in person.accounts) for account in ("nintendo", "pc")}
 
 

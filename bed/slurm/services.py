@@ -90,6 +90,8 @@ class Service:
 def choose_ports(bed: Path, options: Options) -> dict[str, int]:
     """A free port for each daemon that listens on TCP, by the daemon's name."""
     names = ["slurmctld", "slurmdbd", "slurmrestd", "sshd", *options.node_names]
+    names += ["influxdb", "influxdb-backup"] if options.profile else []
+    names += ["jump"] if options.jump else []
     return dict(zip(names, ports.reserve(bed, "slurm", len(names)), strict=True))
 
 
@@ -112,9 +114,13 @@ def services(namespace: Namespace, numbers: Mapping[str, int], options: Options)
     if options.rest:
         rest = ["env", "SLURM_JWT=daemon", "slurmrestd", "-a", "rest_auth/jwt", f"127.0.0.1:{numbers['slurmrestd']}"]
         found.append(Service("slurmrestd", namespace, _as("daemon", rest), answers("slurmrestd")))
-    sshd = ["/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/bed_config"]
-    addresses = [partial(listening, address, numbers["sshd"]) for address in options.listen]
-    found.append(Service("sshd", namespace, sshd, lambda: all(answer() for answer in addresses)))
+    if options.profile:
+        influxd = ["influxd", "run", "-config", "/etc/influxdb/bed.conf"]
+        found.append(Service("influxdb", namespace, _as("influxdb", influxd), answers("influxdb")))
+    for name, config in (("sshd", "bed"), ("jump", "jump")):
+        if name in numbers:
+            sshd = ["/usr/sbin/sshd", "-D", "-e", "-f", f"/etc/ssh/{config}_config"]
+            found.append(Service(name, namespace, sshd, partial(_listens, options.listen, numbers[name])))
     return {service.name: service for service in found}
 
 
@@ -137,6 +143,11 @@ _MARIADBD = [
     # From MariaDB 11.6 on slurmdbd may die of write conflicts otherwise.
     "--loose-innodb-snapshot-isolation=OFF",
 ]
+
+
+def _listens(addresses: Sequence[str], port: int) -> bool:
+    """Whether somebody listens on all of them."""
+    return all(listening(address, port) for address in addresses)
 
 
 def _as(user: str, argv: Sequence[str]) -> list[str]:

@@ -1,20 +1,40 @@
-"""`slurmgate run`: the operator."""
+"""`slurmgate run`: the operator. With anything else, the command line for people."""
 
 import asyncio
 import sys
 
-from slurmgate import app, settings
+from slurmgate import app, dumps, settings
 from slurmgate.kube.errors import UnreachableError
+from slurmgate.plugins.installed import NotInstalledError
 from slurmgate.telemetry import logs
 
-USAGE = "usage: slurmgate run\nThe operator. Configured by SLURMGATE_* variables: docs/reference/settings.md"
+USAGE = """\
+usage: slurmgate run
+The operator. Configured by SLURMGATE_* variables: docs/reference/settings.md
+There are more commands where it is installed for people: pip install 'slurmgate[cli]'
+"""
 
 
 def main() -> int:
     """Entry point of the console script."""
-    if sys.argv[1:] != ["run"]:
-        sys.stderr.write(f"{USAGE}\n")
+    return _run() if sys.argv[1:] == ["run"] else _command_line()
+
+
+def _command_line() -> int:
+    try:
+        # Not in the operator's image, and not for the operator to wait for.
+        from slurmgate.cli.commands import app as people  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name != "typer":
+            raise
+        sys.stderr.write(USAGE)
         return 2
+    people(prog_name="slurmgate")
+    return 0
+
+
+def _run() -> int:
+    dumps.refuse()
     try:
         chosen = settings.load()
     except settings.SettingsError as error:
@@ -23,7 +43,7 @@ def main() -> int:
     logs.configure(chosen.log_format, chosen.log_level)
     try:
         asyncio.run(app.run(chosen))
-    except UnreachableError as error:
+    except (UnreachableError, NotInstalledError) as error:
         sys.stderr.write(f"slurmgate: {error}\n")
         return 1
     return 0

@@ -16,6 +16,7 @@ import kopf
 from slurmgate.core.lease import Terms
 from slurmgate.engine.inputs import KubernetesReferences
 from slurmgate.engine.intake import Intake
+from slurmgate.engine.jobbergate.objects import Objects
 from slurmgate.engine.outbox import KubernetesOutbox
 from slurmgate.engine.site import Site
 from slurmgate.handlers.registry import registry
@@ -28,6 +29,8 @@ from slurmgate.kube.lease import Leadership
 from slurmgate.kube.session import ApiSession, Json
 from slurmgate.kube.watch import follow
 from slurmgate.kube.writer import StatusWriter
+from slurmgate.plugins.installed import Plugins, find
+from slurmgate.plugins.tasks import keep_running
 from slurmgate.resources.cluster import SlurmCluster
 from slurmgate.resources.submission import JobSubmission
 from slurmgate.settings import Settings
@@ -51,8 +54,12 @@ async def run(settings: Settings) -> None:
     """Stand by until it is our turn, then be the operator. Until SIGTERM; whatever ends by itself is a failure.
 
     Who stands by has everything but the work: a rolling upgrade waits until it is ready, not until it leads.
+
+    Raises:
+        NotInstalledError: a plugin that the settings name is not there.
     """
     metrics = Metrics(version=version("slurmgate"))
+    plugins = find(settings.plugins, metrics)
     readiness = Readiness(RESOURCES)
     terminated = asyncio.Event()
     async with AsyncExitStack() as stack:
@@ -83,7 +90,7 @@ async def run(settings: Settings) -> None:
                 metrics.leader.set(1)
                 clusters = await _unless(terminated, _listed(api, readiness))
                 if clusters is not None:
-                    await _lead(settings, api, metrics, clusters, terminated=terminated, holding=holding)
+                    await _lead(settings, api, metrics, plugins, clusters, terminated=terminated, holding=holding)
                 holding.cancel()
                 await asyncio.wait({holding})
             await leadership.release(FLUSH_SECONDS)
@@ -94,6 +101,7 @@ async def _lead(
     settings: Settings,
     api: ApiSession,
     metrics: Metrics,
+    plugins: Plugins,
     clusters: list[Json],
     *,
     terminated: asyncio.Event,
@@ -114,12 +122,15 @@ async def _lead(
                 Site,
                 follow=lambda kind, name: follow(api, kind, settings.namespace, name),
                 references=references,
+                plugins=plugins,
                 outbox=outbox,
                 metrics=metrics,
                 clock=_now,
             ),
             outbox=outbox,
             references=references,
+            objects=Objects(api),
+            plugins=plugins,
             metrics=metrics,
             clock=_now,
         )
@@ -134,6 +145,9 @@ async def _lead(
         if not ready.done():
             await watching  # raises what kept it from starting
         _log.info("Watching")
+        for task in plugins.tasks():
+            running = asyncio.create_task(keep_running(task), name=f"task-{task.name}")
+            stack.callback(running.cancel)
 
         failing = asyncio.create_task(intake.failure(), name="failure")
         await asyncio.wait({watching, telling, failing, holding}, return_when=asyncio.FIRST_COMPLETED)

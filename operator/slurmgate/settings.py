@@ -3,11 +3,11 @@
 import math
 import socket
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _PREFIX = "SLURMGATE_"
 
@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     """Seconds after which a holder that could not renew it ends; less than `SLURMGATE_LEASE_DURATION`."""
     lease_retry_period: float = Field(2.0, gt=0)
     """Seconds between two renewals; at most half of `SLURMGATE_LEASE_RENEW_DEADLINE`."""
+    plugins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names of the plugins that may run, separated by commas; whatever else is installed is not even imported."""
     log_format: Literal["json", "console"] = "json"
     """`json` for machines, `console` for people."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -47,6 +49,11 @@ class Settings(BaseSettings):
     """Address of the API server. Set by kubelet in every Pod, like the port."""
     kubernetes_service_port: int = Field(443, ge=1, le=65535, validation_alias="KUBERNETES_SERVICE_PORT")
     """Port of the API server."""
+
+    @field_validator("plugins", mode="before")
+    @classmethod
+    def _names(cls, written: object) -> object:
+        return tuple(name for name in map(str.strip, written.split(",")) if name) if isinstance(written, str) else written
 
     @field_validator("lease_renew_deadline")
     @classmethod

@@ -1,9 +1,12 @@
 """Install, upgrade and uninstall on a real API server (of its own: the definitions are for the whole cluster)."""
 
+import base64
 import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +41,12 @@ RIGHTS = {
     ("patch", "jobsubmissions.slurmgate.dev/status", "anywhere"): True,
     ("create", "jobsubmissions.slurmgate.dev", "anywhere"): False,
     ("delete", "jobsubmissions.slurmgate.dev", "anywhere"): False,
+    ("create", "jobsubmissions.slurmgate.dev", "chemistry"): True,
+    ("delete", "jobsubmissions.slurmgate.dev", "chemistry"): True,
+    ("create", "configmaps", "chemistry"): True,
+    ("get", "configmaps", "chemistry"): True,
+    ("list", "configmaps", "chemistry"): False,
+    ("get", "secrets", "chemistry"): False,
     ("patch", "slurmclusters.slurmgate.dev/status", ""): True,
     ("patch", "slurmclusters.slurmgate.dev", ""): False,
     ("watch", "secrets", NAMESPACE): True,
@@ -89,8 +98,9 @@ class Release:
 def emptied(helm: Helm, bed: Bed) -> Iterator[Release]:
     """No release yet, and nothing of it left afterwards."""
     release = Release(helm, bed)
-    for namespace in (NAMESPACE, "physics"):
+    for namespace in (NAMESPACE, "physics", "chemistry"):
         bed.kubectl("create", "namespace", namespace)
+    release.kubectl("annotate", "--overwrite", "namespace", "physics", "slurmgate.dev/owners=ada@example.com")
     release.kubectl("label", "--overwrite", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
     yield release
     helm.run("uninstall", "slurmgate", f"--kubeconfig={bed.kubernetes.kubeconfig}", f"--namespace={NAMESPACE}")
@@ -114,7 +124,13 @@ def installed(helm: Helm, bed: Bed) -> Iterator[Release]:
 
 def values(**spec: object) -> dict[str, Any]:
     mapping = {"create": True, "content": "users_id_mapping: []\n"}
-    return {"submissionNamespaces": ["physics"], "clusters": [{"name": "hpc", "spec": {**SPEC, **spec}}], "mapping": mapping}
+    return {
+        "submissionNamespaces": ["physics"],
+        "jobbergate": {"namespaces": ["chemistry"]},
+        "clusters": [{"name": "hpc", "spec": {**SPEC, **spec}}],
+        "mapping": mapping,
+        "networkPolicy": {"enabled": True, "clusterCIDRs": ["10.20.0.0/24"], "metricsFrom": [{"podSelector": {}}]},
+    }
 
 
 class TestInstalled:
@@ -152,11 +168,32 @@ class TestInstalled:
             manifest = json.dumps(example)
             installed.kubectl("create", "--dry-run=server", "--namespace=physics", "--filename=-", stdin=manifest)
 
+    def test_what_is_made_of_an_agents_settings_completes_a_cluster(self, installed: Release) -> None:
+        lines = [
+            "OIDC_CLIENT_ID=hpc",
+            "OIDC_CLIENT_SECRET='s3cr$t # \"x\"'",
+            "TASK_JOBS_INTERVAL_SECONDS=30",
+            "TASK_GARBAGE_COLLECTION_HOUR=0",
+            "SBATCH_PATH=/opt/slurm/bin/sbatch",
+            "DEFAULT_SLURM_WORK_DIR=/scratch/{username}",
+            "INFLUX_DSN=influxdb://influx/slurm",
+        ]
+        program = [sys.executable, "-m", "slurmgate", "jobbergate", "import-env", "-"]
+        settings = "".join(f"JOBBERGATE_AGENT_{line}\n" for line in lines)
+        made = subprocess.run(program, input=settings, capture_output=True, text=True, check=True).stdout
+        apply = ("apply", "--server-side", "--dry-run=server", "--filename=-", "--output=json")
+        secret, cluster = json.loads(installed.kubectl(*apply, stdin=made))["items"]
+        assert base64.b64decode(secret["data"]["client-secret"]).decode() == 's3cr$t # "x"'
+        assert cluster["spec"]["jobbergate"]["metrics"]["dsnSecretRef"] == {"name": "hpc-jobbergate", "key": "influxdb"}
+        assert cluster["spec"]["jobbergate"]["clientSecretRef"] == {"name": "hpc-jobbergate", "key": "client-secret"}
+        assert cluster["spec"]["ssh"]["hosts"] == [{"host": "login", "port": 22}]
+
     def test_a_misspelt_field_of_a_cluster_is_named(self, installed: Release) -> None:
         complaint = installed.do("upgrade", "slurmgate", CHART, values=values(sssh={}), fails=True)
         assert ".spec.sssh: field not declared in schema" in complaint
 
 
+@pytest.mark.slow
 def test_upgrade_takes_over_what_the_first_install_made(release: Release) -> None:
     release.do("install", "slurmgate", CHART, values=values())
     before = release.get("slurmcluster", "hpc")["metadata"]
@@ -169,6 +206,7 @@ def test_upgrade_takes_over_what_the_first_install_made(release: Release) -> Non
     assert release.names("slurmclusters") == {"hpc"}, "a cluster is not removed together with its value"
 
 
+@pytest.mark.slow
 def test_upgrade_brings_a_new_field_and_its_first_use(release: Release, tmp_path: Path) -> None:
     release.do("install", "slurmgate", CHART, values=values())
     newer = shutil.copytree(CHART, tmp_path / "slurmgate")
@@ -180,6 +218,7 @@ def test_upgrade_brings_a_new_field_and_its_first_use(release: Release, tmp_path
     assert release.get("slurmcluster", "hpc")["spec"]["novelty"] == "yes"
 
 
+@pytest.mark.slow
 def test_uninstall_leaves_what_people_made_and_a_new_install_takes_it_back(release: Release) -> None:
     release.do("install", "slurmgate", CHART, values=values())
     release.kubectl("create", "--filename=-", stdin=json.dumps(SUBMISSION))
@@ -197,6 +236,7 @@ def test_uninstall_leaves_what_people_made_and_a_new_install_takes_it_back(relea
     assert release.get("slurmcluster", "hpc")["metadata"]["uid"] == cluster
 
 
+@pytest.mark.slow
 def test_another_release_does_not_take_over_by_mistake(release: Release) -> None:
     release.do("install", "slurmgate", CHART)
     release.do("uninstall", "slurmgate")

@@ -13,6 +13,7 @@ from tests.chart.support import Helm, Manifest, one
 ROOT = CHART.parents[1]
 CLUSTER = {"name": "hpc", "spec": {"ssh": {"hosts": [{"host": "login"}], "knownHosts": {"inline": "login ssh-ed25519 AAAA"}}}}
 SERVED = "--api-versions=slurmgate.dev/v1alpha1/SlurmCluster"
+POLICIES_SERVED = "--api-versions=admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy"
 
 
 def test_lint_finds_nothing(helm: Helm) -> None:
@@ -45,7 +46,7 @@ def test_every_kind_is_made_once_and_nothing_else(helm: Helm) -> None:
 
 
 def test_objects_of_a_release_with_another_name_do_not_meet_ours(helm: Helm) -> None:
-    done = helm.run("template", "blue", CHART, "--set=crds.install=false")
+    done = helm.run("template", "blue", CHART, "--set=crds.install=false", POLICIES_SERVED)
     names = {each["metadata"]["name"] for each in yaml.safe_load_all(done.stdout) if each}
     assert names
     assert all(name.startswith("blue-slurmgate") for name in names)
@@ -105,9 +106,26 @@ def test_pod_runs_restricted(helm: Helm) -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+    assert pod["enableServiceLinks"] is False
     assert pod["volumes"] == [{"name": "tmp", "emptyDir": {}}]
     assert container["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]
     assert "memory" in container["resources"]["limits"]
+
+
+def test_only_the_operators_own_pods_get_a_token_of_its_account(helm: Helm) -> None:
+    manifests = helm.template()
+    assert one(manifests, "ServiceAccount", "slurmgate")["automountServiceAccountToken"] is False
+    assert pod_spec(manifests)["automountServiceAccountToken"] is True
+
+
+def test_no_plugin_may_run_unless_it_is_named(helm: Helm) -> None:
+    def allowed(**values: Any) -> list[str]:
+        (container,) = pod_spec(helm.template(values))["containers"]
+        return [variable["value"] for variable in container["env"] if variable["name"] == "SLURMGATE_PLUGINS"]
+
+    assert allowed() == []
+    assert allowed(plugins=["staff", "house-rules"]) == ["staff,house-rules"]
 
 
 def test_a_second_one_stands_by_also_during_an_upgrade(helm: Helm) -> None:
@@ -190,12 +208,55 @@ def test_metrics_are_found_by_name_of_port(helm: Helm) -> None:
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
 
 
+def network_policy(helm: Helm, **values: Any) -> dict[str, Any]:
+    policy = one(helm.template({"networkPolicy": {"enabled": True, **values}}), "NetworkPolicy", "slurmgate")
+    spec: dict[str, Any] = policy["spec"]
+    return spec
+
+
 def test_network_policy_lets_out_what_is_needed_and_nothing_else(helm: Helm) -> None:
-    policy = one(helm.template({"networkPolicy": {"enabled": True, "sshPorts": [22, 2222]}}), "NetworkPolicy", "slurmgate")
-    out = {(port["protocol"], port["port"]) for rule in policy["spec"]["egress"] for port in rule["ports"]}
-    assert out == {("UDP", 53), ("TCP", 53), ("TCP", 443), ("TCP", 6443), ("TCP", 22), ("TCP", 2222)}
-    assert policy["spec"]["ingress"] == [{"ports": [{"port": "http"}]}]
-    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    ports = {
+        "sshPorts": [22, 2222],
+        "jobbergatePorts": [443, 8443],
+        "directoryPorts": [636],
+        "otherPorts": [8086],
+        "vaultPorts": [8200],
+    }
+    policy = network_policy(helm, **ports)
+    out = {(port["protocol"], port["port"]) for rule in policy["egress"] for port in rule["ports"]}
+    api_server, dns = {("TCP", 443), ("TCP", 6443)}, {("UDP", 53), ("TCP", 53)}
+    assert out == dns | api_server | {("TCP", port) for port in (22, 2222, 8443, 636, 8086, 8200)}
+    assert policy["ingress"] == [{"ports": [{"port": "http"}]}]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+
+
+def test_network_policy_can_say_where_login_nodes_are_and_who_reads_metrics(helm: Helm) -> None:
+    prometheus = {"namespaceSelector": {"matchLabels": {"team": "monitoring"}}}
+    policy = network_policy(helm, directoryPorts=[636], clusterCIDRs=["10.20.0.0/24", "fd00::/64"], metricsFrom=[prometheus])
+    bound = [rule for rule in policy["egress"] if "to" in rule]
+    (clusters,) = bound
+    assert [peer["ipBlock"]["cidr"] for peer in clusters["to"]] == ["10.20.0.0/24", "fd00::/64"]
+    assert {port["port"] for port in clusters["ports"]} == {22, 636}
+    assert policy["ingress"] == [{"ports": [{"port": "http"}], "from": [prometheus]}]
+
+
+@pytest.mark.parametrize("rule", ["jobbergate", "owners", "creator"])
+def test_admission_policies_let_the_releases_own_account_through_where_policies_are_served(helm: Helm, rule: str) -> None:
+    kinds = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+    assert not [each for each in helm.template() if each["kind"] in kinds]
+    manifests = helm.template({"admission": {"ownerIsCreator": True}}, POLICIES_SERVED)
+    policy = one(manifests, "ValidatingAdmissionPolicy", f"slurmgate-{rule}")["spec"]
+    binding = one(manifests, "ValidatingAdmissionPolicyBinding", f"slurmgate-{rule}")["spec"]
+    (condition,) = policy["matchConditions"]
+    assert condition["expression"] == 'request.userInfo.username != "system:serviceaccount:slurmgate-system:slurmgate"'
+    assert one(manifests, "ServiceAccount", "slurmgate")["metadata"]["namespace"] == "slurmgate-system"
+    assert policy["failurePolicy"] == "Fail"
+    assert binding == {"policyName": f"slurmgate-{rule}", "validationActions": ["Deny"]}
+
+
+def test_who_creates_a_submission_need_not_be_its_owner_unless_that_is_wanted(helm: Helm) -> None:
+    policies = [each for each in helm.template(None, POLICIES_SERVED) if each["kind"] == "ValidatingAdmissionPolicy"]
+    assert [each["metadata"]["name"] for each in policies] == ["slurmgate-jobbergate", "slurmgate-owners"]
 
 
 def pod_spec(manifests: list[Manifest]) -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from tests.chart.support import Helm, one
+import pytest
+
+from tests.chart.support import Helm, Manifest, one
+from tests.rights import EVERYWHERE, GROUPS, JOBBERGATE, OWN_NAMESPACE, SUBMISSIONS, Right
 
 ACCOUNT = {"kind": "ServiceAccount", "name": "slurmgate", "namespace": "slurmgate-system"}
 
@@ -11,15 +14,23 @@ def rule(group: str, resources: list[str], verbs: list[str]) -> dict[str, Any]:
     return {"apiGroups": [group], "resources": resources, "verbs": verbs}
 
 
+def granted(role: Manifest) -> set[Right]:
+    """What a role allows; fails for what is in another group than it is said to be."""
+    found = set[Right]()
+    for each in role["rules"]:
+        (group,) = each["apiGroups"]
+        for resource in each["resources"]:
+            listed = [name for name, resources in GROUPS.items() if resource.partition("/")[0] in resources]
+            assert listed == [group] or (group == "slurmgate.dev" and not listed)
+            found |= {Right(verb, resource) for verb in each["verbs"]}
+    return found
+
+
 def test_operator_everywhere(helm: Helm) -> None:
     manifests = helm.template({"submissionNamespaces": ["physics"]})
-    assert one(manifests, "ClusterRole", "slurmgate")["rules"] == [
-        rule("slurmgate.dev", ["jobsubmissions"], ["get", "list", "watch", "patch"]),
-        rule("slurmgate.dev", ["slurmclusters"], ["get", "list", "watch"]),
-        rule("slurmgate.dev", ["jobsubmissions/status", "slurmclusters/status"], ["patch"]),
-        rule("", ["namespaces"], ["get"]),
-        rule("", ["events"], ["create"]),
-    ]
+    role = one(manifests, "ClusterRole", "slurmgate")
+    assert granted(role) == EVERYWHERE
+    assert not [each for each in role["rules"] if "resourceNames" in each]
     assert one(manifests, "ClusterRoleBinding", "slurmgate")["subjects"] == [ACCOUNT]
 
 
@@ -27,12 +38,24 @@ def test_operator_in_its_own_namespace(helm: Helm) -> None:
     manifests = helm.template()
     role = one(manifests, "Role", "slurmgate")
     assert role["metadata"]["namespace"] == "slurmgate-system"
-    assert role["rules"] == [
-        rule("", ["configmaps", "secrets"], ["get", "list", "watch"]),
-        rule("coordination.k8s.io", ["leases"], ["create"]),
-        {**rule("coordination.k8s.io", ["leases"], ["get", "update"]), "resourceNames": ["slurmgate"]},
-    ]
+    assert granted(role) == OWN_NAMESPACE
+    assert [each["resourceNames"] for each in role["rules"] if "resourceNames" in each] == [["slurmgate"]], "its Lease"
     assert one(manifests, "RoleBinding", "slurmgate")["subjects"] == [ACCOUNT]
+
+
+def test_operator_reads_only_what_is_named_in_its_own_namespace_if_anything_is(helm: Helm) -> None:
+    named = {"secrets": ["kirby-ssh-key", "jobbergate-client"], "configMaps": ["slurmgate-mapping"]}
+    role = one(helm.template({"readable": named}), "Role", "slurmgate")
+    assert granted(role) == OWN_NAMESPACE
+    names = {each["resources"][0]: each.get("resourceNames") for each in role["rules"] if each["apiGroups"] == [""]}
+    assert names == {"secrets": named["secrets"], "configmaps": named["configMaps"]}
+
+
+@pytest.mark.parametrize(("kind", "other"), [("secrets", "configmaps"), ("configMaps", "secrets")])
+def test_naming_the_one_kind_leaves_the_other_as_it_is(helm: Helm, kind: str, other: str) -> None:
+    role = one(helm.template({"readable": {kind: ["a"]}}), "Role", "slurmgate")
+    names = {each["resources"][0]: each.get("resourceNames") for each in role["rules"] if each["apiGroups"] == [""]}
+    assert names == {kind.lower(): ["a"], other: None}
 
 
 def test_operator_in_the_namespaces_of_submissions(helm: Helm) -> None:
@@ -42,9 +65,21 @@ def test_operator_in_the_namespaces_of_submissions(helm: Helm) -> None:
     bindings = [each for each in ours if each["kind"] == "RoleBinding"]
     assert [each["metadata"]["namespace"] for each in roles] == ["physics", "chemistry"]
     assert [each["metadata"]["namespace"] for each in bindings] == ["physics", "chemistry"]
-    assert all(each["rules"] == [rule("", ["configmaps", "secrets"], ["get"])] for each in roles)
+    assert all(granted(each) == SUBMISSIONS for each in roles)
     assert all(each["subjects"] == [ACCOUNT] for each in bindings)
     assert all(each["roleRef"]["name"] == "slurmgate-submissions" for each in bindings)
+
+
+def test_operator_in_the_namespaces_of_jobbergate(helm: Helm) -> None:
+    manifests = helm.template({"jobbergate": {"namespaces": ["physics", "chemistry"]}})
+    ours = [each for each in manifests if each["metadata"]["name"] == "slurmgate-jobbergate"]
+    roles = [each for each in ours if each["kind"] == "Role"]
+    bindings = [each for each in ours if each["kind"] == "RoleBinding"]
+    assert [each["metadata"]["namespace"] for each in roles] == ["physics", "chemistry"]
+    assert [each["metadata"]["namespace"] for each in bindings] == ["physics", "chemistry"]
+    assert all(granted(each) == JOBBERGATE for each in roles)
+    assert all(each["subjects"] == [ACCOUNT] for each in bindings)
+    assert all(each["roleRef"]["name"] == "slurmgate-jobbergate" for each in bindings)
 
 
 def test_people(helm: Helm) -> None:
@@ -58,7 +93,7 @@ def test_people(helm: Helm) -> None:
 
 
 def test_nothing_in_the_chart_has_more(helm: Helm) -> None:
-    manifests = helm.template({"submissionNamespaces": ["physics"]})
+    manifests = helm.template({"submissionNamespaces": ["physics"], "jobbergate": {"namespaces": ["physics"]}})
     roles = [each for each in manifests if each["kind"] in {"ClusterRole", "Role"}]
     rules = [(role["kind"], each) for role in roles for each in role["rules"]]
     assert not [each for _, each in rules if "*" in each["verbs"] + each["resources"] + each["apiGroups"]]

@@ -31,10 +31,23 @@ CLUSTER_SPEC: dict[str, Any] = {"ssh": {}}
         pytest.param({"crds": {"keep": "yes"}}, "at '/crds/keep'", id="text for a switch"),
         pytest.param({"submissionNamespaces": ["Team"]}, "at '/submissionNamespaces/0'", id="a namespace in capitals"),
         pytest.param({"submissionNamespaces": ["a", "a"]}, "at '/submissionNamespaces'", id="a namespace twice"),
+        pytest.param(
+            {"jobbergate": {"namespaces": ["team-{user}"]}}, "at '/jobbergate/namespaces/0'", id="a namespace of a template"
+        ),
+        pytest.param({"admission": {"ownerIsCreator": "yes"}}, "at '/admission/ownerIsCreator'", id="text for a rule"),
+        pytest.param({"admission": {"usernamePrefix": "a b"}}, "at '/admission/usernamePrefix'", id="a prefix with a space"),
+        pytest.param(
+            {"admission": {"ownerIsCreator": True}},
+            "this API server has no ValidatingAdmissionPolicy",
+            id="a rule nobody keeps",
+        ),
+        pytest.param({"jobbergate": {"url": "x"}}, "at '/jobbergate': additional properties 'url'", id="a cluster's setting"),
+        pytest.param({"networkPolicy": {"jobbergatePorts": [0]}}, "at '/networkPolicy/jobbergatePorts/0'", id="port 0"),
         pytest.param({"clusters": [{"spec": CLUSTER_SPEC}]}, "missing property 'name'", id="a cluster without name"),
         pytest.param({"clusters": [{"name": "hpc"}]}, "missing property 'spec'", id="a cluster without spec"),
         pytest.param({"clusters": [{"name": "HPC", "spec": CLUSTER_SPEC}]}, "at '/clusters/0/name'", id="a cluster's name"),
         pytest.param({"mapping": {"create": True}}, "at '/mapping/content'", id="a mapping without content"),
+        pytest.param({"plugins": ["a,b"]}, "at '/plugins/0'", id="two plugins in one"),
         pytest.param({"log": {"level": "debug"}}, "at '/log/level'", id="a level in small letters"),
         pytest.param({"extraEnv": [{"name": "A B"}]}, "at '/extraEnv/0/name'", id="a variable with a space"),
         pytest.param({"networkPolicy": {"sshPorts": []}}, "at '/networkPolicy/sshPorts'", id="no way to any login node"),

@@ -4,6 +4,7 @@ The tests are one story, told in order: install, use, change, upgrade, uninstall
 """
 
 import json
+import re
 
 import pytest
 
@@ -22,6 +23,14 @@ def test_the_pod_runs_without_any_privilege(installed: World) -> None:
     assert "CapEff:\t0000000000000000" in seen
     assert "NoNewPrivs:\t1" in seen
     assert "Seccomp:\t2" in seen
+
+
+def test_keys_in_its_memory_are_out_of_reach_for_others_of_its_user(installed: World) -> None:
+    look = "import pathlib; print(pathlib.Path('/proc/1/limits').read_text()); pathlib.Path('/proc/1/environ').read_bytes()"
+    argv = ["exec", "deployment/slurmgate", f"--namespace={NAMESPACE}", "--", "python3", "-c", look]
+    seen = installed.bed.kubectl(*argv)
+    assert re.search(r"^Max core file size +0 +0 ", seen.stdout, re.MULTILINE)
+    assert "PermissionError: [Errno 13] Permission denied: '/proc/1/environ'" in seen.stderr
 
 
 def test_the_cluster_becomes_ready(installed: World) -> None:

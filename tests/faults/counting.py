@@ -128,7 +128,7 @@ def once(world: World, *cases: Case) -> None:
 
 def wrongs(world: World, cases: Collection[Case]) -> dict[str, str]:
     """What is wrong with those that did not run exactly once, whole and as the right user; by name."""
-    jobs = _jobs(world)
+    jobs = all_jobs(world)
     now = statuses(world, cases)
     found = {}
     for each in cases:
@@ -152,7 +152,7 @@ def _wrong(world: World, case: Case, status: Json, jobs: list[Job]) -> str | Non
     return None if told == truth and job == Job(job.job_id, case.user, "COMPLETED") else f"told {told}, true is {truth}"
 
 
-def _jobs(world: World) -> dict[Job, str]:
+def all_jobs(world: World) -> dict[Job, str]:
     """Every job that Slurm knows, with its name, comment and command line."""
     rows: dict[str, tuple[Job, str]] = {}
     for source in _SOURCES:

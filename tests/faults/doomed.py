@@ -6,6 +6,8 @@ submitting is wrapped here, from outside. A place is `before X` or `after X` for
     admission           reading what the submission refers to        stage, submit, find     our programs on the login node
     finalizer           PATCH of the finalizer                       squeue, sacct           Slurm's commands in a look-up
     user, job id        PATCH of the status that fixes it            fix                     finalizer and user together
+    object, script      POST of what a row of Jobbergate becomes     submitted, rejected,    what Jobbergate is told
+    wish                what its people want, written down here        news, end
 
 and `X started` (the login node runs X, nothing is on its stdin yet) and `X half sent` for our programs.
 """
@@ -22,12 +24,17 @@ from typing import Any
 
 from typing_extensions import override
 
+from bed.valhalla import CLUSTER
 from slurmgate import __main__ as program
 from slurmgate.core.record import Record
+from slurmgate.core.reporting import OnRecord, Status, TellState, after
 from slurmgate.engine import cluster, outbox
 from slurmgate.engine.admission import admit
 from slurmgate.engine.cluster import ClusterWorker
+from slurmgate.engine.jobbergate.manifests import name_of
+from slurmgate.engine.jobbergate.objects import Objects
 from slurmgate.engine.outbox import KubernetesOutbox
+from slurmgate.jobbergate.client import JobbergateApi
 from slurmgate.kube.finalizers import add_finalizer
 from slurmgate.kube.writer import StatusWriter
 from slurmgate.resources.submission import JobSubmission
@@ -174,6 +181,13 @@ def _wrap(doom: Doom) -> None:
         (cluster, "admit", _around(doom, "admission", admit)),
         (outbox, "add_finalizer", _around(doom, "finalizer", add_finalizer)),
         (runner, "Exchange", _exchange(doom)),
+        (Objects, "make", _at(doom, Objects.make, lambda _, manifest: ("object", manifest.name))),
+        (Objects, "give_script", _at(doom, Objects.give_script, lambda _, manifest, uid: ("script", manifest.name))),
+        (Objects, "cancel", _at(doom, Objects.cancel, lambda _, record: ("wish", record.name))),
+        (Objects, "delete", _at(doom, Objects.delete, lambda _, namespace, name, uid: ("wish", name))),
+        (JobbergateApi, "submitted", _at(doom, JobbergateApi.submitted, lambda _, number, **__: ("submitted", _row(number)))),
+        (JobbergateApi, "rejected", _at(doom, JobbergateApi.rejected, lambda _, number, words: ("rejected", _row(number)))),
+        (JobbergateApi, "update", _at(doom, JobbergateApi.update, _news)),
     )
     for owner, name, replacement in replacements:
         assert hasattr(owner, name)
@@ -188,6 +202,29 @@ def _around(doom: Doom, what: str, step: Callable[..., Awaitable[Any]]) -> Calla
         return answer
 
     return wrapped
+
+
+def _at(doom: Doom, step: Callable[..., Awaitable[Any]], where: Callable[..., tuple[str, str]]) -> Callable[..., Any]:
+    """Like `_around`, for steps that say by their arguments what they are about."""
+
+    async def wrapped(*arguments: Any, **named: Any) -> Any:
+        what, name = where(*arguments, **named)
+        await doom.reach(f"before {what}", name)
+        answer = await step(*arguments, **named)
+        await doom.reach(f"after {what}", name)
+        return answer
+
+    return wrapped
+
+
+def _news(_: JobbergateApi, number: int, *, state: str, **__: Any) -> tuple[str, str]:
+    known = after(OnRecord(Status.SUBMITTED), TellState(None, state, None, ""))
+    return "end" if known.status.ended else "news", _row(number)
+
+
+def _row(number: int) -> str:
+    """The name of its JobSubmission, on the bed's usual cluster."""
+    return name_of(CLUSTER, number)
 
 
 def _exchange(doom: Doom) -> type[Exchange]:

@@ -47,10 +47,13 @@ def start_now(world: World, job_id: str) -> None:
 
 
 def fail_node_of(submission: Submission) -> None:
-    """And keep it out, or Slurm would launch the job beside what is left of its old step, which fails."""
-    world, node = submission.world, f"nodename={submission.status()['slurm']['nodes']}"
-    world.slurm("scontrol", "update", node, "state=down", "reason=test")
-    world.slurm("scontrol", "update", node, "state=drain", "reason=test")
+    """And keep it out until nothing is left of it there, or Slurm takes the end of its old step for that of the next one."""
+    world, slurm = submission.world, submission.status()["slurm"]
+    script = ["pgrep", "--full", f"/job0*{slurm['jobId']}/slurm_script"]
+    assert world.slurm(*script)
+    for state in ("down", "drain"):
+        world.slurm("scontrol", "update", f"nodename={slurm['nodes']}", f"state={state}", "reason=test")
+    world.eventually(lambda: world.bed.slurm.inside(script).returncode, lambda status: status != 0)
 
 
 def resume_nodes(world: World) -> None:

@@ -90,6 +90,7 @@ def shell(world: World, lines: str) -> None:
     world.slurm("sh", "-ec", f"home={HOME}\n{lines}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", HOMES.values(), ids=HOMES.keys())
 def test_it_is_waited_for_and_runs_once(world: World, fault: Fault) -> None:
     waiting, other = case("home", "mario", CLUSTER), case("home", "kirby", CLUSTER)

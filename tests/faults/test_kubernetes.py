@@ -175,6 +175,7 @@ def test_a_watch_resumes_where_history_is_forgotten(world: World, operator: Life
     once(world, *new)
 
 
+@pytest.mark.slow
 def test_it_deletes_what_has_got_our_finalizer_meanwhile(world: World, operator: Life, tmp_path: Path) -> None:
     """kube-apiserver reads an object, sees no finalizer, and takes its time before it deletes it, whatever has come by then."""
     go_on = threading.Event()

@@ -159,6 +159,7 @@ def pause_before_sbatch(world: World, stack: ExitStack, tmp_path: Path, woken: F
     return leader, submitted
 
 
+@pytest.mark.slow
 def test_it_is_paused_when_it_is_about_to_submit(world: World, stack: ExitStack, tmp_path: Path) -> None:
     leader, submitted = pause_before_sbatch(world, stack, tmp_path, Fate(gates=tmp_path))
 

@@ -51,6 +51,7 @@ def test_one_of_two_has_another_host_key(world: World, tmp_path: Path) -> None:
         once(world, *cases)
 
 
+@pytest.mark.slow
 def test_both_are_down_then_one_is_back(world: World) -> None:
     cluster = Cluster(world, "both")
     with proxied(world, cluster.name, nodes=2) as proxies:
@@ -96,6 +97,7 @@ def half_open(world: World, count: int) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_sshd_has_no_room_for_more_connections(world: World) -> None:
     waiting = case("no room", "kirby", "no-room")
     with proxied(world, "no-room") as (proxy,), sshd_with(world, MaxStartups=3):
@@ -106,6 +108,7 @@ def test_sshd_has_no_room_for_more_connections(world: World) -> None:
         once(world, waiting)
 
 
+@pytest.mark.slow
 def test_sshd_has_no_room_for_more_sessions(world: World) -> None:
     many = [case(f"session {number}", "kirby", "one-session") for number in range(12)]
     with proxied(world, "one-session") as (proxy,), sshd_with(world, MaxSessions=1):
@@ -130,11 +133,12 @@ def test_who_is_locked_out_waits_is_tried_seldom_and_runs_when_he_may_log_in_aga
     def refusals() -> int:
         return world.bed.slurm.service("sshd").log.read_text().count("Connection closed by authenticating user mario")
 
-    with proxied(world, "locked"):
+    with proxied(world, "locked") as (proxy,):
         many = [case(f"locked {number}", "mario", "locked") for number in range(10)]
         other = case("free", "kirby", "locked")
         before = refusals()
         with locked(world, "mario"):
+            proxy.cut()  # who is logged in stays so, whatever becomes of the key
             submit(world, [*many, other])
             await_all(world, many, lambda status: reason(status) == "AuthenticationFailed")
             once(world, other)

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -15,7 +16,7 @@ from tests.world import World
 CLUSTER = "valhalla"
 MANY = 40
 """More than the places at which submissions of one cluster are worked on."""
-FAILING = int(os.environ.get("FAILING", "200"))
+FAILING = int(os.environ.get("FAILING", "500"))
 MOST_WAITING = 20 * 2**10
 """Bytes of the operator's memory that one submission takes while it waits."""
 MOST_GROWTH = 32 * 2**20
@@ -39,6 +40,7 @@ def hanging(world: World, user: str) -> Iterator[None]:
         world.slurm("sh", "-c", f"rm /tmp/hangs; mv {start_file}.before {start_file}")
 
 
+@pytest.mark.slow
 def test_forty_submissions_of_a_user_whose_start_file_hangs(world: World) -> None:
     many = [case(f"hanging {number}", "mario", CLUSTER) for number in range(MANY)]
     neighbours = [case("neighbour", "kirby", CLUSTER) for _ in range(3)]
@@ -53,6 +55,7 @@ def test_forty_submissions_of_a_user_whose_start_file_hangs(world: World) -> Non
     assert wrongs(world, [*neighbours, *many]) == {}
 
 
+@pytest.mark.slow
 def test_forty_submissions_to_a_cluster_that_does_not_answer(world: World) -> None:
     with proxied(world, "silent") as (proxy,):
         proxy.freeze()
@@ -100,11 +103,16 @@ def rejected(world: World) -> float:
 def fail_beside_neighbours(world: World, label: str) -> None:
     """Let one user's submissions fail, as many as there are to be; those of another come between."""
     before = rejected(world)
-    for number in range(FAILING):
+
+    def submit_what_fails(number: int) -> None:
         world.submit(name=f"{label}-{number}", user="mario", namespace=CROWDED, partition="no-such-partition")
+
+    with ThreadPoolExecutor(16) as crowd:  # one after the other they would fail as fast as they come
+        list(crowd.map(submit_what_fails, range(FAILING)))
     neighbours = [case(f"beside {label}", "kirby", CLUSTER) for _ in range(3)]
     submit(world, neighbours)
-    await_all(world, neighbours, ended)
+    await_all(world, neighbours, known)
     assert rejected(world) - before < FAILING, "all had failed by then: this has shown nothing"
+    await_all(world, neighbours, ended)
     world.eventually(lambda: rejected(world) - before, lambda number: number == FAILING, seconds=60 + FAILING)
     assert wrongs(world, neighbours) == {}

@@ -40,6 +40,7 @@ def direct(world: World) -> Iterator[str]:
         yield cluster.name
 
 
+@pytest.mark.slow
 def test_cut_anywhere_in_a_long_script_one_whole_job_comes_of_it(world: World) -> None:
     publish_long_script(world)
     with proxied(world, "whole", **gated(world)) as (proxy,):
@@ -62,6 +63,7 @@ def test_cut_anywhere_in_a_long_script_one_whole_job_comes_of_it(world: World) -
         assert [proxy.cut_on_the_way for proxy in proxies] == [True] * len(proxies)
 
 
+@pytest.mark.slow
 def test_cut_while_sbatch_runs(world: World, gates: Gates) -> None:
     cases = [case(f"cut {place}", "mario", f"cut-{place}") for place in ("before", "after")]
     with proxied(world, "cut-before", "cut-after", **gated(world)) as proxies:
@@ -113,8 +115,8 @@ def sent_late(world: World, gates: Gates, label: str) -> Iterator[tuple[Case, Ca
 
 
 def programs(world: World, user: str) -> str:
-    """The programs of ours that this user runs on the login node."""
-    return world.bed.slurm.inside(["pgrep", "--euid", user, "--full", "^timeout -k .* slurmgate$"]).stdout
+    """The submit programs that this user runs on the login node."""
+    return world.bed.slurm.inside(["pgrep", "--euid", user, "--full", "^timeout -k .* slurmgate [^ ]*/sbatch$"]).stdout
 
 
 @pytest.mark.slow

@@ -1,34 +1,22 @@
-"""A small soak; and operators with a mistake each, which the judge has to catch. The large one is `make soak`."""
+"""A small soak that is always the same; and operators with a mistake each, which the judge has to catch."""
 
-import os
-import random
 from dataclasses import dataclass, replace
 
 import pytest
 
 from tests.faults.doomed import Fate
 from tests.faults.mutants import careless, despairing, trusting, unmarked
-from tests.faults.soak.course import BRIEF, Result, Terms, soak
+from tests.faults.soak.course import BRIEF
 from tests.faults.soak.faults.table import FAULTS
 from tests.faults.soak.judge import Verdict
 from tests.faults.soak.kinds import KINDS
-from tests.faults.soak.report import told
+from tests.faults.soaked import soaked, stays_clean
 
-INJECTIONS = 50
-FIXED = 4
-CHANCE = random.randrange(1_000_000)
+SEED = 4
 
 
-def soaked(seed: int, terms: Terms, injections: int = INJECTIONS) -> Result:
-    return soak(f"soak-{seed}-{os.getpid()}", seed=seed, injections=injections, terms=terms)
-
-
-@pytest.mark.parametrize("seed", [FIXED, CHANCE], ids=["fixed", "chance"])
-def test_nothing_is_lost_or_sent_twice_or_called_what_it_is_not(seed: int) -> None:
-    result = soaked(seed, BRIEF)
-
-    assert not result.failures, f"make soak SEED={seed}\n{told(result)}"
-    assert len(result.history.injections) == INJECTIONS
+def test_nothing_is_lost_or_sent_twice_or_called_what_it_is_not() -> None:
+    stays_clean(SEED)
 
 
 @dataclass(frozen=True)
@@ -46,7 +34,7 @@ class Mutant:
 
 
 MUTANTS = {
-    "what has no job id is sent": Mutant(Fate(hasty=True, mistakes=[trusting, unmarked]), Verdict.TWICE),
+    "what has no job id is sent": Mutant(Fate(hasty=True, mistakes=[trusting, unmarked]), Verdict.TWICE, injections=40),
     "what squeue does not have has failed": Mutant(
         Fate(hasty=True, mistakes=[despairing]),
         Verdict.WRONG_PHASE,
@@ -69,6 +57,6 @@ def test_a_mistake_is_caught(mutant: Mutant) -> None:
         usual_seconds=mutant.usual_seconds,
         calm_seconds=30.0,
     )
-    result = soaked(FIXED, terms, mutant.injections)
+    result = soaked(SEED, terms, mutant.injections)
 
     assert mutant.verdict in {wrong.verdict for failure in result.failures for wrong in failure.wrongs}

@@ -43,7 +43,7 @@ def test_an_idle_operator_stops_at_once(world: World) -> None:
 
 
 @pytest.mark.usefixtures("gates")
-@pytest.mark.parametrize("delay", [0.0, 0.3, 0.8])
+@pytest.mark.parametrize("delay", [0.0, pytest.param(0.3, marks=pytest.mark.slow), 0.8])
 def test_stopped_while_many_are_submitted(world: World, delay: float) -> None:
     cases = [case(f"stopped {delay}", user, CLUSTER) for user in USERS * 4]
     submit(world, cases)
@@ -126,6 +126,7 @@ def test_stopped_while_starting(world: World) -> None:
     assert set(codes.values()) <= {0, -signal.SIGTERM}, codes
 
 
+@pytest.mark.slow
 def test_what_was_deleted_long_ago_while_nobody_was_here_is_cancelled(world: World) -> None:
     limits = {"pollIntervalSeconds": 1, "deletionDeadlineSeconds": 10}
     with world.cluster("nobody-here", limits=limits) as cluster:

@@ -115,6 +115,7 @@ def test_up_on_a_bed_that_is_up_returns_that_bed(first: bed.Bed) -> None:
     assert bed.up("first") == first
 
 
+@pytest.mark.slow
 def test_two_beds_live_side_by_side_and_going_down_leaves_nothing(first: bed.Bed) -> None:
     second = bed.up("second")
     folder = state.folder("second")

@@ -1,10 +1,9 @@
 """The bed's Jobbergate: the real API takes what people and machines say, from nobody but them."""
 
 import json
-import os
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -13,23 +12,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-import bed
 from bed.jobbergate.deployment import Deployment
-from tests.jobbergate import Person
+from bed.jobbergate.person import Person
 
 pytestmark = [pytest.mark.bed, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def jobbergate() -> Iterator[Deployment]:
-    running = bed.up(f"jobbergate-{os.getpid()}", slurm=False, kubernetes=False, jobbergate=True)
-    yield running.jobbergate
-    running.down()
-
-
-@pytest.fixture
-def alice(jobbergate: Deployment) -> Person:
-    return Person(jobbergate, "alice@example.com")
 
 
 @dataclass(frozen=True)

@@ -403,6 +403,7 @@ async def test_a_restart_of_the_api_server_loses_nothing(cluster: Cluster, api: 
         assert (await changed).data == {"ssh_mapping.yaml": b"after"}
 
 
+@pytest.mark.slow
 async def test_a_refusal_is_told_and_so_is_its_end(cluster: Cluster, api: ApiSession) -> None:
     cluster.config_map("refused", "x")
     async with following(api, "slurmgate", "refused") as told:

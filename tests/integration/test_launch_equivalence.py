@@ -18,7 +18,7 @@ from slurmgate.resources.submission import MAX_SCRIPT_BYTES
 from tests.integration.gateway import Job, Site, eventually, site_of
 from tests.integration.gateway import gateway_bed as _gateway_bed
 
-pytestmark = [pytest.mark.bed, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.bed, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 gateway_bed = _gateway_bed
 
 HORRORS = r"""#!/bin/bash
@@ -219,7 +219,7 @@ async def test_the_script_ran_as_it_was_given(site: Site, pairs: dict[str, Pair]
 async def test_nothing_is_left_over(site: Site, pairs: dict[str, Pair], name: str) -> None:
     _, wrapped = pairs[name]
     left = {path.name for path in site.path(wrapped.job, f".slurmgate/{wrapped.job.token}").iterdir()}
-    allowed = {"attempt.1", "batch", "complete", "job", "origin", "script", "submit"}
+    allowed = {"arguments", "attempt.1", "batch", "complete", "job", "origin", "script"}
     if name in {"killed from outside", "cancelled", "out of time"}:  # the batch script itself was killed
         allowed |= {f"io.{wrapped.job.job_id}"}
     assert left <= allowed

@@ -1,180 +1,19 @@
 """The ssh room against Debian's own sshd, with accounts that exist only in a mount namespace of their own."""
 
 import asyncio
-import contextlib
 import os
-import shutil
 import signal
 import socket
-import subprocess
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Self
+from dataclasses import replace
 
 import pytest
 
-from bed import state
-from bed.ports import reserve
-from slurmgate.ssh.credentials import KeyUnavailable, PrivateKey
 from slurmgate.ssh.endpoint import Endpoint, Host
 from slurmgate.ssh.outcome import Cause, DidNotRun, Ran, Unknown
 from slurmgate.ssh.runner import Runner
-
-pytestmark = pytest.mark.skipif(os.getuid() != 0 or not Path("/usr/sbin/sshd").exists(), reason="needs root and /usr/sbin/sshd")
-
-ACCOUNTS = {"ada": "/bin/bash", "grace": "/bin/bash", "dash": "/bin/sh"}
-
-NAMESPACE = """
-mount --make-rprivate /
-mount --bind {home}/etc /etc
-mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/sshd
-exec /usr/sbin/sshd -D -e -f {home}/sshd_config
-"""
-
-CONFIG = """
-ListenAddress 127.0.0.1:{port}
-HostKey {home}/{host_key}
-AuthorizedKeysFile {home}/keys/%u
-StrictModes no
-UsePAM no
-PidFile none
-MaxSessions 10
-MaxStartups 10:30:100
-LogLevel VERBOSE
-"""
-
-
-def keygen(path: Path, *options: str) -> Path:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", *options, "-f", path], check=True)
-    return path
-
-
-@dataclass
-class Sshd:
-    """An sshd with its accounts. Started again it keeps its port."""
-
-    home: Path
-    port: int
-    uids: range
-    """No other process of the machine has them."""
-    host_key: str = "host_key"
-    process: subprocess.Popen[bytes] | None = None
-
-    @classmethod
-    def prepare(cls) -> Self:
-        home = Path(tempfile.mkdtemp(prefix="slurmgate-sshd-"))
-        home.chmod(0o755)
-        (home / "keys").mkdir()
-        keygen(home / "host_key")
-        keygen(home / "other_host_key")
-        keygen(home / "new_kind_of_host_key", "-t", "ecdsa")
-        passwd, shadow = "", ""
-        uids = range(100_000 + 10 * os.getpid(), 100_010 + 10 * os.getpid())
-        for uid, (user, shell) in zip(uids, ACCOUNTS.items(), strict=False):
-            keygen(home / user)
-            shutil.copy(home / f"{user}.pub", home / "keys" / user)
-            place = home / "homes" / user
-            place.mkdir(parents=True)
-            os.chown(place, uid, uid)
-            passwd += f"{user}:x:{uid}:{uid}::{place}:{shell}\n"
-            shadow += f"{user}:*:19000:0:99999:7:::\n"
-        for kind in ("rsa", "ecdsa"):
-            public = keygen(home / kind, "-t", kind).with_suffix(".pub").read_text()
-            with (home / "keys" / "ada").open("a") as keys:
-                keys.write(public)
-        (home / "homes" / "grace" / ".bashrc").write_text("echo welcome to the cluster\necho really >&2\n")
-        subprocess.run(["cp", "-a", "/etc", home / "etc"], check=True)
-        for name, lines in (("passwd", passwd), ("shadow", shadow)):
-            with (home / "etc" / name).open("a") as file:
-                file.write(lines)
-        home.joinpath("ports").symlink_to(state.root() / home.name)
-        (home / "ports").resolve().mkdir(parents=True)
-        (port,) = reserve(home / "ports", "sshd", 1)
-        return cls(home, port, uids)
-
-    def remove(self) -> None:
-        shutil.rmtree((self.home / "ports").resolve())
-        shutil.rmtree(self.home)
-
-    def start(self) -> None:
-        (self.home / "sshd_config").write_text(CONFIG.format(home=self.home, port=self.port, host_key=self.host_key))
-        with (self.home / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                ["unshare", "--mount", "--kill-child", "--fork", "sh", "-euc", NAMESPACE.format(home=self.home)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        for _ in range(3000):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5):
-                return
-            time.sleep(0.01)
-        raise AssertionError((self.home / "log").read_text())
-
-    def stop(self) -> None:
-        if self.process is not None:
-            for pid in self.processes():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-    def processes(self) -> list[int]:
-        """The listening sshd and everything below it, the youngest last."""
-        assert self.process is not None
-        found = [self.process.pid]
-        for pid in found:
-            with contextlib.suppress(OSError):  # it has just ended
-                for task in Path(f"/proc/{pid}/task").glob("*/children"):
-                    found += map(int, task.read_text().split())
-        return found[1:]
-
-    def running(self, *command: str) -> list[int]:
-        """Processes of the accounts with this command line, wherever they hang."""
-        wanted = "".join(f"{word}\0" for word in command).encode()
-        found = []
-        for path in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if path.stat().st_uid in self.uids and (path / "cmdline").read_bytes() == wanted:
-                    found.append(int(path.name))
-        return found
-
-    def of_connections(self) -> list[int]:
-        """The sshd processes that serve connections."""
-        found = []
-        for pid in self.processes():
-            with contextlib.suppress(OSError):
-                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sshd: ada"):
-                    found.append(pid)
-        return found
-
-    @property
-    def known_hosts(self) -> str:
-        key = (self.home / "host_key.pub").read_text()
-        return f"[127.0.0.1]:{self.port} {key}"
-
-    def endpoint(self) -> Endpoint:
-        return Endpoint(name="valhalla", hosts=(Host("127.0.0.1", self.port),), known_hosts=self.known_hosts)
-
-
-@dataclass
-class Keys:
-    """Key files, read each time as the real sources do."""
-
-    home: Path
-    files: dict[str, str] = field(default_factory=dict)
-    asked: int = 0
-
-    async def private_key(self, user: str) -> PrivateKey:
-        self.asked += 1
-        path = self.home / self.files.get(user, user)
-        if not path.exists():
-            raise KeyUnavailable(f"no key for {user}")
-        return PrivateKey.parse(path.read_bytes())
+from tests.integration.sshd import Keys, Sshd, fingerprint, keygen
 
 
 @pytest.fixture(scope="module")
@@ -228,9 +67,56 @@ async def test_a_command_runs_as_the_user(runner: Runner) -> None:
     assert outcome == Ran(3, b"ada\n", b"oh\n")
 
 
-@pytest.mark.parametrize("kind", ["rsa", "ecdsa"])
-async def test_other_kinds_of_keys(keys: Keys, runner: Runner, kind: str) -> None:
-    keys.files["ada"] = kind
+def authorize(sshd: Sshd, name: str, *options: str) -> None:
+    """Make a key with which ada may log in."""
+    public = keygen(sshd.home / name, *options).with_suffix(".pub").read_text()
+    with (sshd.home / "keys" / "ada").open("a") as authorized:
+        authorized.write(public)
+
+
+@pytest.mark.parametrize("kind", ["rsa-2048", "ecdsa-256", "ecdsa-384", "ecdsa-521", "ed25519-256"])
+@pytest.mark.parametrize("words", ["", "correct horse"])
+async def test_all_kinds_of_keys_with_and_without_a_passphrase(
+    sshd: Sshd, keys: Keys, runner: Runner, kind: str, words: str
+) -> None:
+    keys.files["ada"], keys.passphrases["ada"] = f"{kind}-{bool(words)}", words
+    name, bits = kind.split("-")
+    authorize(sshd, keys.files["ada"], "-t", name, "-b", bits, "-N", words)
+    assert await runner.run("ada", ["id", "-un"], deadline=20) == Ran(0, b"ada\n", b"")
+
+
+@pytest.mark.parametrize("form", ["PEM", "PKCS8"])
+async def test_other_forms_of_a_passphrase(sshd: Sshd, keys: Keys, runner: Runner, form: str) -> None:
+    keys.files["ada"], keys.passphrases["ada"] = f"rsa-{form}", "correct horse"
+    authorize(sshd, keys.files["ada"], "-t", "rsa", "-b", "2048", "-m", form, "-N", "correct horse")
+    assert await runner.run("ada", ["id", "-un"], deadline=20) == Ran(0, b"ada\n", b"")
+
+
+async def test_an_rsa_key_signs_with_sha_2_and_never_with_sha_1(sshd: Sshd, keys: Keys, make: Make) -> None:
+    keys.files["ada"] = "rsa"
+    assert await make(sshd.endpoint()).run("ada", ["id", "-un"], deadline=20) == Ran(0, b"ada\n", b"")
+    sshd.stop()
+    sshd.first = "PubkeyAcceptedAlgorithms ssh-rsa"
+    sshd.start()
+    outcome = await make(sshd.endpoint()).run("ada", ["id", "-un"], deadline=20)
+    sshd.stop()
+    sshd.first = ""
+    assert isinstance(outcome, DidNotRun)
+    assert outcome.cause is Cause.AUTHENTICATION_FAILED
+
+
+async def test_a_host_that_signs_with_sha_1_only_is_not_talked_to(sshd: Sshd, make: Make) -> None:
+    sshd.stop()
+    sshd.host_key, sshd.first = "rsa", "HostKeyAlgorithms ssh-rsa"
+    sshd.start()
+    trusted = f"[127.0.0.1]:{sshd.port} {(sshd.home / 'rsa.pub').read_text()}"
+    outcome = await make(replace(sshd.endpoint(), known_hosts=trusted)).run("ada", ["id"], deadline=20)
+    sshd.first = ""
+    assert isinstance(outcome, DidNotRun)
+    assert outcome.cause is Cause.UNREACHABLE
+    sshd.stop()
+    sshd.start()
+    runner = make(replace(sshd.endpoint(), known_hosts=trusted))
     assert await runner.run("ada", ["id", "-un"], deadline=20) == Ran(0, b"ada\n", b"")
 
 
@@ -269,7 +155,7 @@ async def test_twenty_megabytes_of_output_arrive(runner: Runner) -> None:
 
 async def test_too_much_output_is_stopped(sshd: Sshd, runner: Runner) -> None:
     outcome = await runner.run("ada", ["yes", "too much"], deadline=60, output_limit=1_000_000)
-    assert outcome == Unknown("stopped after 1000000 bytes of output", connected=True)
+    assert outcome == Unknown("stopped after 1000000 bytes of output", connected=True, too_much=True)
     await gone(sshd, "yes", "too much")
     assert await runner.run("ada", ["echo", "on"], deadline=20) == Ran(0, b"on\n", b"")
 
@@ -423,6 +309,7 @@ async def test_a_user_whose_keys_are_away_is_left_alone_and_others_are_served(ma
     assert await runner.run("ada", ["true"], deadline=20) == Ran(0, b"", b"")
 
 
+@pytest.mark.slow
 async def test_cancelling_loses_no_session(make: Make, sshd: Sshd) -> None:
     runner = make(replace(sshd.endpoint(), connections_per_user=1))
     for delay in (0, 0.01, 0.05, 0.2, 0.5):
@@ -437,6 +324,7 @@ async def test_cancelling_loses_no_session(make: Make, sshd: Sshd) -> None:
     assert outcomes == [Ran(0, b"", b"")] * 12
 
 
+@pytest.mark.slow
 async def test_a_session_that_is_never_freed_costs_the_connection_and_nothing_else(make: Make, sshd: Sshd) -> None:
     runner = make(replace(sshd.endpoint(), connections_per_user=1, sessions_per_connection=1))
     await runner.run("ada", ["true"], deadline=20)
@@ -475,7 +363,3 @@ async def gone(sshd: Sshd, *command: str) -> None:
     async with asyncio.timeout(20):
         while sshd.running(*command):  # noqa: ASYNC110 - processes have no event
             await asyncio.sleep(0.05)
-
-
-def fingerprint(key: Path) -> str:
-    return subprocess.run(["ssh-keygen", "-lf", key], check=True, capture_output=True, text=True).stdout.split()[1]

@@ -18,6 +18,12 @@ def go(submission: Submission) -> None:
     submission.world.slurm("touch", f"{submission.status()['workingDirectory']}/go", user=submission.status()["user"])
 
 
+def wait_for_output(submission: Submission, text: str) -> None:
+    """Return once its job has written this, and nothing else."""
+    command = ["cat", submission.status()["slurm"]["stdoutPath"]]
+    submission.world.eventually(lambda: submission.world.bed.slurm.inside(command).stdout, lambda found: found == text)
+
+
 def slurms_state(submission: Submission) -> list[str]:
     """The states of all Slurm jobs of a submission, in Slurm's own words."""
     return [job["state"] for job in submission.world.jobs_of(submission.token)]
@@ -283,8 +289,9 @@ def test_a_suspended_submission_that_an_admin_lets_go_runs(world: World) -> None
 
 
 def test_a_job_that_an_admin_suspends_is_shown_so(world: World) -> None:
-    submission = world.submit(UNTIL_TOLD)
+    submission = world.submit(f"echo begun\n{UNTIL_TOLD}")
     job_id = submission.wait_for_state("RUNNING")["slurm"]["jobId"]
+    wait_for_output(submission, "begun\n")  # a step that is suspended while slurmd starts it may stay so
 
     world.slurm("scontrol", "suspend", job_id)
     submission.wait_for_state("SUSPENDED")

@@ -12,6 +12,7 @@ import pytest
 from bed.keys import ssh_key
 from bed.operator import NAMESPACE
 from tests.api import Json
+from tests.mapping import entry
 from tests.world import Cluster, Submission, World
 
 IN_FORCE = 2.0
@@ -23,17 +24,6 @@ LAB = "lab"
 def _lab(world: World) -> None:
     """A namespace in which everybody of example.org may be named."""
     world.make("Namespace", LAB, annotations={"slurmgate.dev/owners": "*@example.org"})
-
-
-def entry(user: str, /, **changes: object) -> Json:
-    """An entry that refers to the user's key in its Secret, with changes; None takes a field out."""
-    fields = {
-        "mail": f"{user}@example.org",
-        "mapped_user": user,
-        "ssh_private_key_secret": {"name": f"{user}-ssh-key", "key": "ssh-privatekey"},
-        **changes,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def inline(user: str, key: str, /, **changes: object) -> Json:
@@ -270,6 +260,7 @@ def test_a_mapping_without_faults_is_said_to_be_so(world: World, in_secret: Mapp
 # Keys ----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_keys_in_a_config_map_are_taken_only_where_that_is_allowed(world: World, in_config_map: Mapping) -> None:
     in_config_map.write(inline("kirby", b64(key_of(world, "kirby"))), entry("mario"))
     refusal = rejected(in_config_map.submit("kirby"))

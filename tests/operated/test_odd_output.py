@@ -22,6 +22,7 @@ def loud(world: World) -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.mark.slow
 def test_of_five_megabytes_of_complaints_the_end_is_told(loud: Cluster) -> None:
     submission = loud.submit()
     submission.wait_for_phase("Rejected")

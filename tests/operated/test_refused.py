@@ -12,9 +12,14 @@ LONG = "x" * 1025
 FILE = {"name": "data", "inline": "1"}
 SCRIPT = {"inline": "#!/bin/sh\n"}
 REFERENCE = {"name": "somewhere", "key": "it"}
+LDAP: Json = {
+    "servers": ["ldaps://a"],
+    "bind": {"name": "cn=slurmgate", "passwordSecretRef": REFERENCE},
+    "base": "dc=example,dc=org",
+}
 
 WRONG: dict[str, tuple[Json, str]] = {
-    "no script at all": ({"script": {}}, "exactly one of inline, configMapKeyRef, remotePath must be set"),
+    "no script at all": ({"script": {}}, "exactly one of inline, configMapKeyRef, remotePath, slurmJobId must be set"),
     "two scripts": ({"script": {**SCRIPT, "remotePath": "/bin/true"}}, "exactly one of inline, configMapKeyRef, remotePath"),
     "an empty script": ({"script": {"inline": ""}}, "spec.script.inline"),
     "a script of more than one mib": ({"script": {"inline": "#" * (2**20 + 1)}}, "spec.script.inline"),
@@ -77,6 +82,28 @@ WRONG_CLUSTERS: dict[str, tuple[Json, str]] = {
     ),
     "a port that is none": ({"ssh": {"hosts": [{"host": "a", "port": 0}], "knownHosts": {"inline": "a"}}}, "spec.ssh.hosts"),
     "no mapping": ({"identity": None}, "spec.identity"),
+    "nobody who knows anybody": ({"identity": {}}, "exactly one of mapping, plugin"),
+    "a mapping and a plugin": (
+        {"identity": {"mapping": {"configMap": "a"}, "plugin": {"name": "a"}}},
+        "exactly one of mapping, plugin",
+    ),
+    "a directory in clear": (
+        {"identity": {"ldap": {**LDAP, "servers": ["ldaps://a", "ldap://b"]}}},
+        "with ldap:// servers, startTls must be true: nothing is ever said in clear",
+    ),
+    "a directory where everybody is meant": ({"identity": {"ldap": {**LDAP, "filter": "(mail=*)"}}}, "must contain {mail}"),
+    "NTLM without a domain": (
+        {"identity": {"ldap": {**LDAP, "bind": {**LDAP["bind"], "method": "NTLM"}}}},
+        "with NTLM, name is DOMAIN\\name",
+    ),
+    "one key for everybody in a directory": (
+        {"identity": {"ldap": {**LDAP, "keySecretTemplate": "key"}}},
+        "must contain {user}",
+    ),
+    "a directory and one for everybody": (
+        {"identity": {"ldap": LDAP, "singleUser": {"name": "jarvice", "privateKeySecretRef": REFERENCE}}},
+        "exactly one of mapping, plugin, ldap, singleUser",
+    ),
     "two mappings": ({"identity": {"mapping": {"configMap": "a", "secret": "b"}}}, "exactly one of configMap, secret"),
     "a command without its path": ({"commands": {"sbatch": "sbatch"}}, "spec.commands.sbatch"),
     "a command with arguments": ({"commands": {"sbatch": "/usr/bin/sbatch --uid=0"}}, "spec.commands.sbatch"),

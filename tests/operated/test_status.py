@@ -264,11 +264,16 @@ def test_a_poll_without_news_writes_nothing(world: World) -> None:
         submission.patch(cancel=True)
 
 
-def test_a_normal_life_takes_few_writes(world: World, plain: Submission, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_normal_life_takes_few_writes(
+    world: World, plain: Submission, failing: Submission, capsys: pytest.CaptureFixture[str]
+) -> None:
     plain.wait_for_phase("Done")
-    world.eventually(plain.get, lambda body: "finalizers" not in body["metadata"])
+    failing.wait_for_phase("Aborted")
+    alone = world.submit("sleep 3")  # one that waits for its turn has that told, too
+    alone.wait_for_phase("Done")
+    world.eventually(alone.get, lambda body: "finalizers" not in body["metadata"])
 
-    writes = world.writes(plain.name)
+    writes = world.writes(alone.name)
 
     with capsys.disabled():
         print(f"\nWrites in the life of a job that waits, runs and completes: {len(writes)}: {', '.join(writes)}")  # noqa: T201 - a figure to watch

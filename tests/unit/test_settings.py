@@ -21,6 +21,7 @@ def test_little_has_to_be_set() -> None:
     assert chosen.pod_name == socket.gethostname()
     assert (chosen.lease_duration, chosen.lease_renew_deadline, chosen.lease_retry_period) == (15, 10, 2)
     assert (chosen.log_format, chosen.log_level) == ("json", "INFO")
+    assert chosen.plugins == ()
     assert (chosen.http_host, chosen.http_port) == ("0.0.0.0", 8080)
     assert chosen.service_account_directory == Path("/var/run/secrets/kubernetes.io/serviceaccount")
     assert (chosen.kubernetes_service_host, chosen.kubernetes_service_port) == ("10.96.0.1", 443)
@@ -30,11 +31,13 @@ def test_everything_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURMGATE_POD_NAME", "slurmgate-0")
     monkeypatch.setenv("SLURMGATE_LOG_FORMAT", "console")
     monkeypatch.setenv("SLURMGATE_HTTP_PORT", "0")
+    monkeypatch.setenv("SLURMGATE_PLUGINS", "staff, house-rules,")
     monkeypatch.setenv("SLURMGATE_SERVICE_ACCOUNT_DIRECTORY", "/account")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
     chosen = settings.load()
     assert chosen.pod_name == "slurmgate-0"
     assert chosen.log_format == "console"
+    assert chosen.plugins == ("staff", "house-rules")
     assert chosen.http_port == 0
     assert chosen.service_account_directory == Path("/account")
     assert chosen.kubernetes_service_port == 6443

@@ -83,4 +83,7 @@ def submission_conditions(record: Record, *, now: datetime) -> tuple[Condition, 
         wanted.append(("Stalled", True, reason, message))
     elif not ready:
         wanted.append(("Reconciling", True, reason, message))
+    if record.status.jobbergate or record.untold:
+        untold = record.untold
+        wanted.append(("Synced", untold is None, untold.reason if untold else Reason.SYNCED, untold.message if untold else ""))
     return set_conditions(record.status.conditions, wanted, generation=record.generation, now=now)

@@ -52,9 +52,18 @@ def end_unsent(decision: Decision, now: datetime) -> Decision:
     """A submission that is not wanted any more and was certainly never sent simply ends."""
     record = decision.record
     unwanted = record.wishes.cancel or record.wishes.deleted
-    if record.stage not in {Stage.PREPARING, Stage.ACCEPTED} or not unwanted:
+    if record.stage not in {Stage.PREPARING, Stage.ACCEPTED} or not unwanted or _has_to_be_admitted(record):
         return decision
     return _finished(record, now, Phase.CANCELLED, Reason.CANCELLED, "Cancelled before it was submitted.")
+
+
+def _has_to_be_admitted(record: Record) -> bool:
+    """Before it ends, its user has to be known, who can cancel the job that is there; or whether Jobbergate is to hear of it.
+
+    What is deleted without our finalizer cannot be kept for that.
+    """
+    unknown = record.follows is not None or (record.submission_id is not None and record.status.jobbergate is None)
+    return record.stage is Stage.PREPARING and unknown and (record.finalized or not record.wishes.deleted)
 
 
 def rejected(record: Record, now: datetime, reason: Reason, message: str) -> Decision:
@@ -70,9 +79,12 @@ def _finished(record: Record, now: datetime, phase: Phase, reason: Reason, messa
 
 def later(record: Record, now: datetime, reason: Reason, message: str) -> Decision:
     """It did not work and is tried again, after ever longer pauses."""
-    tries = record.tries + 1
-    not_before = now + delay(record.tries, seed=record.token)
-    return stand(record, now, reason, message, tries=tries, not_before=not_before)
+    return stand(again_later(record, now), now, reason, message)
+
+
+def again_later(record: Record, now: datetime) -> Record:
+    """The record, to be tried again after a pause that is longer with each try."""
+    return replace(record, tries=record.tries + 1, not_before=now + delay(record.tries, seed=record.token))
 
 
 def stand(record: Record, now: datetime, reason: Reason, message: str, **changes: object) -> Decision:

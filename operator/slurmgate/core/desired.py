@@ -9,7 +9,7 @@ from slurmgate.core.decision import Decision, end_unsent, rejected, restated, st
 from slurmgate.core.outcomes import Refused
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record, Stage, Standing, Wishes
-from slurmgate.core.tasks import remembered
+from slurmgate.core.tasks import remembered, remembered_requeue
 from slurmgate.resources.base import ADOPT_ANNOTATION, FINALIZER
 from slurmgate.resources.submission import DeletionPolicy, JobSubmission, JobSubmissionStatus, Metadata, ReadyWhen
 
@@ -26,7 +26,7 @@ def first_seen(submission: JobSubmission, now: datetime) -> Decision:
         created=submission.metadata.creation_timestamp,
         generation=submission.metadata.generation,
         ready_when=submission.spec.ready_when,
-        tidy=not submission.spec.write_submission_files,
+        tidy=not submission.spec.write_submission_files and submission.spec.script.slurm_job_id is None,
         wishes=_wishes(submission),
         deletion_seen=now if submission.metadata.deletion_timestamp else None,
         stage=_stage(submission),
@@ -34,9 +34,14 @@ def first_seen(submission: JobSubmission, now: datetime) -> Decision:
         status=status,
         finalizers=submission.metadata.finalizers,
         tasks=remembered(status.slurm),
+        requeued=remembered_requeue(status.slurm),
         held=any(condition.type == "Suspended" and condition.status == "True" for condition in status.conditions),
         lost=standing.reason is Reason.LOST,
+        untold=_said(status, "Synced", "False"),
         adopts=_adopts(submission),
+        follows=submission.spec.script.slurm_job_id,
+        submission_id=_submission_id(submission),
+        registers=bool(submission.spec.jobbergate and submission.spec.jobbergate.registers),
     )
     if record.stage is Stage.PREPARING and not status.conditions:
         return end_unsent(stand(record, now, Reason.PREPARING, Reason.PREPARING.sentence), now)
@@ -114,16 +119,27 @@ def _stage(submission: JobSubmission) -> Stage:
     return Stage.KNOWN if status.slurm and status.slurm.job_id else Stage.UNKNOWN
 
 
+def _submission_id(submission: JobSubmission) -> int | None:
+    return submission.spec.jobbergate.submission_id if submission.spec.jobbergate else None
+
+
 def _adopts(submission: JobSubmission) -> str | None:
     """Whose job it takes over: what status says, for the annotation may have come later."""
     status = submission.status
     if status.user:
         return status.slurm.token if status.slurm else None
+    if _submission_id(submission) is not None:  # what Jobbergate vouches for is its script, and no other job
+        return None
     return submission.metadata.annotations.get(ADOPT_ANNOTATION)
 
 
 def _standing(status: JobSubmissionStatus) -> Standing:
+    return _said(status, "Ready") or Standing(Reason.PREPARING, "")
+
+
+def _said(status: JobSubmissionStatus, kind: str, verdict: str | None = None) -> Standing | None:
+    """What a condition says, if it stands there, with this verdict; None also for a reason of another version."""
     for condition in status.conditions:
-        if condition.type == "Ready" and condition.reason in set(Reason):
+        if condition.type == kind and verdict in {None, condition.status} and condition.reason in set(Reason):
             return Standing(Reason(condition.reason), condition.message)
-    return Standing(Reason.PREPARING, "")
+    return None

@@ -4,18 +4,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from slurmgate.core.arrays import MOST_TASKS
-from slurmgate.core.decision import Decision, stand
+from slurmgate.core.arrays import MOST_TASKS, bits
+from slurmgate.core.decision import Decision, rejected, stand
 from slurmgate.core.outcomes import Seen, Task, Unavailable
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record, Stage
 from slurmgate.core.states import Kind
 from slurmgate.core.tasks import (
+    latest,
     live,
     merge,
     merge_ended,
     merge_exits,
+    of_last_run,
     ours,
+    requeued,
     settled,
     slurm_status,
     summarise,
@@ -23,12 +26,14 @@ from slurmgate.core.tasks import (
     usage,
     waiting,
 )
-from slurmgate.resources.submission import SlurmStatus
+from slurmgate.resources.submission import ArrayStatus, SlurmStatus
 
 ACCOUNTING_GRACE = timedelta(minutes=1)
-"""How long the accounting record of a job that squeue shows as over is waited for."""
+"""How long it is waited for that accounting tells how a job ended that is known to be over; or as long as until one is lost."""
 ENDING_UNSAID = timedelta(seconds=30)
 """How long Slurm may clear up after a job before that is worth a word: the end follows within seconds, as a rule."""
+FOLLOWED_UNSEEN = timedelta(minutes=1)
+"""How long a job that its owner is said to have submitted may be nowhere: slurmdbd hears of jobs late."""
 ESTIMATE_STAYS = timedelta(minutes=5)
 """How often it may be said at most that Slurm thinks a job will start at another time: it thinks anew every 30 s."""
 
@@ -36,16 +41,17 @@ ESTIMATE_STAYS = timedelta(minutes=5)
 def queue_seen(record: Record, seen: Seen, now: datetime) -> Decision:
     """Squeue answered. Only for records in KNOWN."""
     rows = rows_of(record, seen)
-    record = replace(record, components=_components(record, rows))
+    record = _with_parts(record, rows)
     # What was alive and is not listed any more has left the queue: accounting has to say how.
     # What was said of the job as a whole, as by an exit record, is out of date once the queue shows it again.
     tasks = merge((task for task in record.tasks if not live(task) and (task.index is not None or not rows)), rows)
     in_queue = total(filter(live, rows))
-    marked = record.marked or any(task.token for task in rows)
+    marked = record.marked or (record.follows is None and any(task.token for task in rows))
     unread = in_queue + total(filter(settled, tasks)) < _expected(record)
     after = replace(
         record,
         tasks=tasks,
+        requeued=requeued(record.requeued, filter(live, rows)),
         marked=marked,
         unread=unread,
         missing=None if in_queue else record.missing,
@@ -56,21 +62,35 @@ def queue_seen(record: Record, seen: Seen, now: datetime) -> Decision:
     return _tracked(after, now) if in_queue else Decision(after)
 
 
+def steady(record: Record) -> bool:
+    """Whether time alone changes nothing about a job that the queue goes on showing as it does.
+
+    Not so of one that is only followed: which of its rows are its own depends on others, too.
+    """
+    if record.follows or record.unread or record.ending or record.left_queue or record.missing or record.lost:
+        return False
+    shown = record.status.slurm or SlurmStatus()
+    return slurm_status(shown, record.tasks).estimated_start_time == shown.estimated_start_time
+
+
 def accounting_seen(record: Record, seen: Seen | Unavailable, now: datetime, *, lost_after: timedelta) -> Decision:
     """Sacct answered, or did not. Only for records in KNOWN whose `unread` is set, and right after squeue has answered."""
     rows = rows_of(record, seen) if isinstance(seen, Seen) else ()
-    record = replace(record, tasks=merge_ended(record.tasks, rows), components=_components(record, rows))
+    last = of_last_run(rows, record.requeued)
+    record = _with_parts(replace(record, tasks=merge_ended(record.tasks, last)), last)
     if any(map(live, record.tasks)):
         return _tracked(record, now)
     if _is_complete(record):
-        patient = record.left_queue is None or now - record.left_queue < ACCOUNTING_GRACE
+        patient = record.left_queue is None or now - record.left_queue < min(ACCOUNTING_GRACE, lost_after)
         return Decision(record) if patient and not all(map(settled, record.tasks)) else _ended(record, now)
     if isinstance(seen, Unavailable) or record.job_id in seen.unanswered:
         return Decision(replace(record, missing=None))
     if any(map(live, rows)):  # slurmdbd lags behind, or slurmctld has forgotten the job without telling it
         who = "squeue does not have, and sacct takes for alive (see `sacctmgr show runawayjobs`),"
         return _missing(record, now, lost_after, who=who)
-    return _missing(record, now, lost_after, who="Neither squeue nor sacct has")
+    if len(last) < len(rows):
+        return _missing(record, now, lost_after, who="squeue does not have, and sacct has only from before it was requeued,")
+    return _nowhere(record, now, lost_after, who="Neither squeue nor sacct has")
 
 
 def without_accounting(record: Record, exits: Seen | Unavailable, now: datetime, *, lost_after: timedelta) -> Decision:
@@ -84,7 +104,15 @@ def without_accounting(record: Record, exits: Seen | Unavailable, now: datetime,
         return _ended(record, now)
     if isinstance(exits, Unavailable):
         return Decision(replace(record, missing=None))
-    return _missing(record, now, lost_after, who="There is neither accounting nor an exit record, and squeue does not have")
+    return _nowhere(record, now, lost_after, who="There is neither accounting nor an exit record, and squeue does not have")
+
+
+def _nowhere(record: Record, now: datetime, lost_after: timedelta, *, who: str) -> Decision:
+    """Nobody has it, or not all of it. Of a job that was never ours to submit and that nobody has shown, there may be none."""
+    shown = record.tasks or (record.status.slurm and record.status.slurm.state)
+    if record.follows and not shown and now - (record.missing or now) >= FOLLOWED_UNSEEN:
+        return rejected(record, now, Reason.INVALID_SPEC, f"spec.script.slurmJobId: {record.user} has no job {record.job_id}.")
+    return _missing(record, now, lost_after, who=who)
 
 
 def _missing(record: Record, now: datetime, lost_after: timedelta, *, who: str) -> Decision:
@@ -102,16 +130,18 @@ def rows_of(record: Record, seen: Seen) -> tuple[Task, ...]:
     rows = seen.tasks.get(record.job_id or "", ())
     slurm = record.status.slurm
     submitted_at = (slurm.submit_time if slurm else None) or next((task.submit_time for task in record.tasks), None)
-    most = slurm.array.total if slurm and slurm.array else MOST_TASKS
+    most = slurm.array.total if slurm and slurm.array and not record.follows else MOST_TASKS
     mine = ours(
         rows,
-        token=record.job_token,
+        token=None if record.follows else record.job_token,
         user=record.user,
         submitted=submitted_at,
         directory=record.status.working_directory,
         marked=record.marked,
         most=most,
     )
+    if record.follows and submitted_at is None:
+        mine = latest(mine)
     if _is_array(record):  # for a moment slurmdbd knows an array as a job without tasks
         return tuple(task for task in mine if task.index and task.index[0] != "+")
     return mine
@@ -124,6 +154,21 @@ def _is_array(record: Record) -> bool:
 def _expected(record: Record) -> int:
     slurm = record.status.slurm
     return slurm.array.total if slurm and slurm.array else record.components
+
+
+def _with_parts(record: Record, rows: Sequence[Task]) -> Record:
+    """With what these rows say about how many parts the job has. Nobody has told us that of one that we only follow."""
+    record = replace(record, components=_components(record, rows))
+    if record.follows is None:
+        return record
+    slurm = record.status.slurm or SlurmStatus()
+    known = slurm.array or ArrayStatus(total=0)
+    tasks = bits(task.index for task in (*record.tasks, *rows) if task.index and task.index[0] != "+").bit_count()
+    if tasks <= known.total:
+        return record
+    array = known.model_copy(update={"total": tasks, "pending": known.pending + tasks - known.total})
+    slurm = slurm.model_copy(update={"array": array})
+    return replace(record, status=record.status.model_copy(update={"slurm": slurm}))
 
 
 def _components(record: Record, rows: Sequence[Task]) -> int:

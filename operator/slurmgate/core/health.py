@@ -1,6 +1,7 @@
 """Conditions of a SlurmCluster, derived from what its parts last answered."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from slurmgate.core.outcomes import ClusterFacts, Unavailable
@@ -13,6 +14,13 @@ Wanted = tuple[str, bool | None, Reason, str]
 _HOST_KEY = {Reason.HOST_KEY_MISMATCH}
 LOGIN_REASONS = {Reason.AUTHENTICATION_FAILED, Reason.KEY_UNAVAILABLE, Reason.LOGIN_SHELL_FAILED}
 """What keeps one user out, and says nothing about others."""
+_NOBODY = (
+    "Nobody is known as whom one could log in: they are known once they submit something, or by name in the user mapping file. "
+    "spec.ssh.serviceUser would be asked without them."
+)
+_EVERYBODY = (
+    "Everybody's jobs run as {user}: each can read what the others' jobs leave, and Slurm's accounting cannot tell them apart."
+)
 _SSH = _HOST_KEY | LOGIN_REASONS | {Reason.CLUSTER_UNREACHABLE}
 
 
@@ -20,10 +28,25 @@ _SSH = _HOST_KEY | LOGIN_REASONS | {Reason.CLUSTER_UNREACHABLE}
 class MappingHealth:
     """How the user mapping is."""
 
-    usable: int = 0
+    usable: int | None = 0
+    """None: nobody can count them, because a directory or a plugin knows them."""
     problems: tuple[str, ...] = ()
     unreadable: str = ""
     """Why there is no mapping at all, in words; empty if there is one."""
+    source_down: Reason = Reason.UNREADABLE
+    """That, in a word."""
+    everybody: str = ""
+    """The one user that everybody is; empty if people differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobbergateHealth:
+    """How the sync with Jobbergate is."""
+
+    version: str = ""
+    """Of its API, as far as that is known."""
+    trouble: str = ""
+    """What is wrong, in words; empty if nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +57,13 @@ class Health:
     configuration: str = ""
     """Why the SlurmCluster itself cannot be used, in words."""
     answer: ClusterFacts | Unavailable | None = None
+    vain: int = 0
+    """How often in a row there was nobody who could ask the cluster."""
     facts: ClusterFacts | None = None
     accounting: Unavailable | None = None
     """Set while sacct does not answer."""
+    jobbergate: JobbergateHealth | None = None
+    """None if there is none, or nobody has asked yet."""
     strays: str | None = None
     """Which jobs have no submission any more, in words; empty if none has, None if nobody has looked yet."""
     troubles: tuple[str, ...] = ()
@@ -46,12 +73,28 @@ class Health:
     def tells(self) -> bool:
         """Whether there is anything to say yet: the cluster has answered, or it is clear why it cannot be asked."""
         return bool(
-            self.answer or self.configuration or (self.mapping and (self.mapping.unreadable or not self.mapping.usable))
+            self.answer
+            or self.configuration
+            or (self.mapping and (self.mapping.unreadable or self.mapping.usable == 0))
+            or self.vain > 1  # who submitted before a start is known a moment after it
         )
 
-    def told(self, answer: ClusterFacts | Unavailable, *, troubles: tuple[str, ...] = ()) -> "Health":
-        """The cluster was asked to describe itself."""
-        return replace(self, answer=answer, troubles=troubles, facts=answer if isinstance(answer, ClusterFacts) else self.facts)
+    def told(self, answer: ClusterFacts | Unavailable | None, *, troubles: tuple[str, ...] = ()) -> "Health":
+        """The cluster was asked to describe itself; None: nobody was there who could."""
+        if answer is None:
+            return replace(self, vain=self.vain + 1)
+        facts = answer if isinstance(answer, ClusterFacts) else self.facts
+        return replace(self, answer=answer, vain=0, troubles=troubles, facts=facts)
+
+
+def agreed(told: Sequence[ClusterFacts]) -> ClusterFacts:
+    """What several users were told of a cluster (at least one).
+
+    A start file can answer in the place of Slurm. Who said that jobs are shown would be asked about all, and who
+    said that there is no accounting would hide how they ended: each has to be said by all.
+    """
+    hides_jobs, accounting = any(each.hides_jobs for each in told), any(each.accounting for each in told)
+    return replace(told[0], hides_jobs=hides_jobs, accounting=accounting)
 
 
 def cluster_conditions(health: Health) -> list[Wanted]:
@@ -61,12 +104,16 @@ def cluster_conditions(health: Health) -> list[Wanted]:
     if health.strays is not None:
         reason = Reason.STRAY_JOBS if health.strays else Reason.AVAILABLE
         conditions.append(("NoStrayJobs", not health.strays, reason, health.strays))
+    if health.jobbergate is not None:
+        reason = Reason.JOBBERGATE_UNAVAILABLE if health.jobbergate.trouble else Reason.AVAILABLE
+        conditions.append(("JobbergateSynced", not health.jobbergate.trouble, reason, health.jobbergate.trouble))
     if health.configuration:
         bad = [("Ready", False, Reason.UNREADABLE, health.configuration)]
     # a mapping with some bad entries still serves the others, and must not hide what does not
     bad.sort(key=lambda each: each[2] is Reason.PROBLEMS_FOUND)
     if not bad:
-        return [*conditions, ("Ready", True, Reason.AVAILABLE, "")]
+        ready = conditions[0][2:] if conditions[0][2] is Reason.SINGLE_USER else (Reason.AVAILABLE, "")
+        return [*conditions, ("Ready", True, *ready)]
     _, value, reason, message = bad[0]
     return [*conditions, ("Ready", True if reason is Reason.PROBLEMS_FOUND else value, reason, message)]
 
@@ -75,17 +122,20 @@ def _mapping(mapping: MappingHealth | None) -> Wanted:
     if mapping is None:
         return ("MappingValid", None, Reason.NOT_CHECKED, "")
     if mapping.unreadable:
-        return ("MappingValid", False, Reason.UNREADABLE, mapping.unreadable)
+        return ("MappingValid", False, mapping.source_down, mapping.unreadable)
     if mapping.problems:
         return ("MappingValid", False, Reason.PROBLEMS_FOUND, "\n".join(mapping.problems))
-    return ("MappingValid", True, Reason.AVAILABLE, f"{mapping.usable} users")
+    if mapping.everybody:
+        return ("MappingValid", True, Reason.SINGLE_USER, _EVERYBODY.format(user=mapping.everybody))
+    return ("MappingValid", True, Reason.AVAILABLE, "" if mapping.usable is None else f"{mapping.usable} users")
 
 
 def _connection(health: Health) -> list[Wanted]:
     """Reachable, HostKeyVerified and Authenticated: the three doors in the order they are passed."""
     match health.answer:
         case None:
-            return [(door, None, Reason.NOT_CHECKED, "") for door in ("Reachable", "HostKeyVerified", "Authenticated")]
+            words = _NOBODY if health.vain else ""
+            return [(door, None, Reason.NOT_CHECKED, words) for door in ("Reachable", "HostKeyVerified", "Authenticated")]
         case Unavailable(reason, message) if reason in _SSH:
             passed = 0 if reason is Reason.CLUSTER_UNREACHABLE else (1 if reason in _HOST_KEY else 2)
         case _:

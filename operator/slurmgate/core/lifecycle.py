@@ -17,13 +17,14 @@ from datetime import datetime, timedelta
 
 from slurmgate.core.arrays import count
 from slurmgate.core.backoff import longest_delay
-from slurmgate.core.decision import Decision, Event, end_unsent, later, rejected, stand
+from slurmgate.core.decision import Decision, Event, again_later, end_unsent, later, rejected, stand
 from slurmgate.core.outcomes import (
     Absent,
     Admission,
     AdmissionOutcome,
     ControlOutcome,
     FindOutcome,
+    Followed,
     NeverSent,
     NotNow,
     Refused,
@@ -46,6 +47,10 @@ _PATTERN = re.compile(r"%(?P<width>[0-9]*)(?P<letter>[jA%])")
 
 def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decision:
     """The submission was checked. An Admission counts only once finalizer and status are written: see `Step.ADMIT`."""
+    return end_unsent(_admitted(record, outcome, now), now)
+
+
+def _admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decision:
     match outcome:
         case Refused(Reason.USER_NOT_MAPPED, message) if now - record.created < MAPPING_GRACE:
             return later(record, now, Reason.PREPARING, message)  # no alarm yet
@@ -53,6 +58,8 @@ def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decisi
             return rejected(record, now, reason, message)
         case NotNow(reason, message):
             return later(record, now, reason, message)
+        case Followed():
+            return _followed(record, outcome, now)
         case Admission():
             try:
                 array = ArrayStatus(total=count(outcome.array)) if outcome.array else None
@@ -92,6 +99,29 @@ def admitted(record: Record, outcome: AdmissionOutcome, now: datetime) -> Decisi
                 tries=record.tries if again else 0,
                 not_before=None,
             )
+
+
+def _followed(record: Record, outcome: Followed, now: datetime) -> Decision:
+    """Nothing is sent: it is as if Slurm had just been given the job, of which nothing is known yet."""
+    status = record.status.model_copy(
+        update={
+            "user": outcome.user,
+            "cluster": record.cluster,
+            "slurm": SlurmStatus(job_id=outcome.job_id),  # its state is Slurm's to say
+        }
+    )
+    message = f"Slurm job {outcome.job_id}, which {outcome.user} has submitted himself."
+    return stand(
+        record,
+        now,
+        Reason.SUBMITTED,
+        message,
+        stage=Stage.KNOWN,
+        status=status,
+        finalizers=record.finalizers if record.finalized else (*record.finalizers, FINALIZER),
+        tries=0,
+        not_before=None,
+    )
 
 
 def sending(record: Record) -> Decision:
@@ -183,6 +213,8 @@ def controlled(record: Record, step: Step, outcome: ControlOutcome | Absent, now
         case NotNow(reason, message) | Refused(reason, message):
             if step is Step.TIDY:  # leftovers in the person's own directory are no reason to keep the object
                 return Decision(replace(record, tidy=False))
+            if step is Step.CANCEL and record.lost:  # that nobody knows it is what has to be known
+                return Decision(again_later(record, now))
             return later(record, now, reason, message)
         case Absent() if step is Step.CANCEL:
             return Decision(replace(record, cancelled=now))
@@ -213,9 +245,12 @@ def _done(done: Record, step: Step, now: datetime) -> Decision:
 def let_go(record: Record, deadline: timedelta = DELETION_DEADLINE) -> Decision:
     """The finalizer was taken off. An event says so if a job may still run that should not."""
     released = replace(record, stage=Stage.RELEASED, finalizers=())
-    if record.stage is Stage.ENDED or record.lost or record.disowned or not record.wishes.deleted:
+    left_to_itself = record.disowned or (record.follows and not record.wishes.end)
+    no_job = record.stage is Stage.ENDED or (record.stage is Stage.PREPARING and not record.follows)
+    if no_job or record.lost or left_to_itself or not record.wishes.deleted:
         return Decision(released)
-    job = f"Slurm job {record.job_id}" if record.job_id else "a Slurm job of it, if there is one,"
+    job_id = record.job_id or record.follows
+    job = f"Slurm job {job_id}" if job_id else "a Slurm job of it, if there is one,"
     within = f"within {deadline.total_seconds():.0f} s"
     if record.wishes.end:
         failure = f"Could not cancel {job} {within}; it may still run."

@@ -80,7 +80,15 @@ class Admission:
     """Whether it is submitted on hold."""
 
 
-AdmissionOutcome = Admission | Refused | NotNow
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """There is nothing to send: the owner has submitted the job himself, and it may be followed."""
+
+    user: str
+    job_id: str
+
+
+AdmissionOutcome = Admission | Followed | Refused | NotNow
 StageOutcome = Staged | Refused | NotNow
 SubmitOutcome = Submitted | Refused | NotNow | Uncertain
 FindOutcome = Submitted | Refused | NeverSent | Uncertain

@@ -100,6 +100,8 @@ class Record:
     """When Slurm was last asked to cancel the job."""
     tasks: tuple[Task, ...] = ()
     """The latest known row of the job, or of each task of an array."""
+    requeued: tuple[tuple[str | None, datetime], ...] = ()
+    """When Slurm last took up again the job, or tasks of an array by index, that it had requeued."""
     components: int = 1
     """How many parts Slurm has shown at once of a heterogeneous job."""
     marked: bool = False
@@ -114,6 +116,16 @@ class Record:
     """That has been so for so long that it will hardly come back."""
     disowned: bool = False
     """The cluster has it in writing that the job belongs to nobody."""
+    submission_id: int | None = None
+    """The submission in Jobbergate that it is said to come from. `status.jobbergate` says whether that is so."""
+    registers: bool = False
+    """Jobbergate is to be told of it although it does not come from there."""
+    untold: Standing | None = None
+    """Why Jobbergate has not heard how it stands."""
+    heard_out: bool = False
+    """Jobbergate has heard how it ended, or does not want to."""
+    follows: str | None = None
+    """The id of a job that its owner has submitted himself."""
     adopts: str | None = None
     """The token of another submission, whose job this one takes over instead of submitting one."""
     estimated: datetime | None = None
@@ -130,6 +142,27 @@ class Record:
     def over(self) -> bool:
         """Whether there is nothing left to do for it."""
         return self.stage is Stage.RELEASED or (self.stage is Stage.ENDED and not self.finalized)
+
+    @property
+    def unregistered(self) -> bool:
+        """Whether Jobbergate is to be told of it, and has not been."""
+        shown = self.status.slurm is not None and (self.follows is None or self.status.slurm.state is not None)
+        return self.registers and self.job_id is not None and shown and self.status.jobbergate is None and not self.over
+
+    @property
+    def unheard(self) -> bool:
+        """Whether Jobbergate has still to be told something of it. What goes does not wait until it is registered."""
+        concerned = self.status.jobbergate is not None or (self.unregistered and not self.wishes.deleted)
+        return concerned and not self.heard_out
+
+    @property
+    def would_run_again(self) -> bool:
+        """Whether another job would be made of its submission in Jobbergate if this went: nobody there knows of it yet."""
+        row = self.status.jobbergate
+        if row is None or row.reported is not None or self.heard_out:
+            return False
+        may_have_run = self.stage in {Stage.UNKNOWN, Stage.KNOWN} or self.job_id is not None
+        return may_have_run and self.submission_id is not None and self.follows is None
 
     @property
     def user(self) -> str:

@@ -10,16 +10,29 @@ CANCEL_AGAIN_AFTER = timedelta(seconds=30)
 DELETION_DEADLINE = timedelta(seconds=Limits().deletion_deadline_seconds)
 """How long a deleted submission may stay because its job cannot be cancelled, unless its cluster says otherwise."""
 
+_MAY_BE_STUCK = {Stage.PREPARING, Stage.UNKNOWN, Stage.KNOWN}
+"""Where what is deleted may be stuck because somebody else does not answer."""
 
-def next_step(record: Record, now: datetime, deadline: timedelta = DELETION_DEADLINE) -> Step | None:
-    """What has to be done for this record now; None if only time, Slurm or the person can move it.
 
-    `deadline`: for how long it is tried to cancel the job of what is being deleted.
+def next_step(
+    record: Record, now: datetime, deadline: timedelta = DELETION_DEADLINE, *, jobbergate: bool = False
+) -> Step | None:
+    """What has to be done for this record now; None if only time, Slurm, the person or Jobbergate can move it.
+
+    `deadline`: for how long it is tried to cancel the job of what is being deleted. `jobbergate`: there is one to hear of it.
     """
+    step = _next_in_time(record, now, deadline, jobbergate=jobbergate)
+    return None if step is Step.LET_GO and jobbergate and record.would_run_again else step
+
+
+def _next_in_time(record: Record, now: datetime, deadline: timedelta, *, jobbergate: bool) -> Step | None:
+    waits = jobbergate and record.stage is Stage.ENDED and record.finalized and record.unheard
     overdue = record.deletion_seen is not None and now - record.deletion_seen >= deadline
-    if overdue and record.stage in {Stage.UNKNOWN, Stage.KNOWN}:
+    if overdue and (waits or record.stage in _MAY_BE_STUCK):
         return Step.LET_GO
-    return None if record.not_before and now < record.not_before else _next_in_turn(record, now)
+    if waits or (record.not_before and now < record.not_before):
+        return None
+    return _next_in_turn(record, now)
 
 
 def _next_in_turn(record: Record, now: datetime) -> Step | None:
@@ -41,7 +54,7 @@ def _next_in_turn(record: Record, now: datetime) -> Step | None:
 def _next_for_known(record: Record, now: datetime) -> Step | None:
     wishes = record.wishes
     if wishes.deleted and wishes.orphan and not wishes.cancel:
-        return Step.LET_GO if record.disowned else Step.DISOWN
+        return Step.LET_GO if record.disowned or record.follows else Step.DISOWN
     if wishes.end:
         return _next_for_unwanted(record, now)
     if wishes.suspend and not record.held and any(map(waiting, record.tasks)):
@@ -65,6 +78,6 @@ def wake_at(record: Record, now: datetime, deadline: timedelta = DELETION_DEADLI
         times.append(record.not_before)
     if record.stage is Stage.KNOWN and record.wishes.end and record.cancelled and not record.lost:
         times.append(record.cancelled + CANCEL_AGAIN_AFTER)
-    if record.stage in {Stage.KNOWN, Stage.UNKNOWN} and record.deletion_seen:
+    if record.deletion_seen and (record.unheard or record.stage in _MAY_BE_STUCK):
         times.append(record.deletion_seen + deadline)
     return min((time for time in times if time > now), default=None)

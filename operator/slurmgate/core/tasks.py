@@ -29,7 +29,7 @@ _LIVELIEST_FIRST = (Kind.RUNNING, Kind.ENDING, Kind.WAITING, Kind.ENDED)
 def ours(
     rows: Iterable[Task],
     *,
-    token: str,
+    token: str | None,
     user: str,
     submitted: datetime | None,
     directory: str | None = None,
@@ -41,19 +41,42 @@ def ours(
     A row that shows another submission's token is not ours. One that shows none (its owner, or the site's job_submit plugin,
     may write another comment) is ours if it was submitted when ours was, and nowhere else than in our `directory`. Slurm takes
     a requeued job for submitted anew, so that one is taken for ours, too, unless ours is `marked`: known to show its token.
-    Nor is one for more tasks than the `most` that ours has.
+    Nor is one for more tasks than the `most` that ours has. `token` None: its owner has submitted it himself, with whatever
+    comment, and only its user makes it his.
     """
 
     def is_ours(task: Task) -> bool:
-        if task.user not in (None, user):
+        if task.user != user and (task.user is not None or token is None):
             return False
-        if task.token is None:
+        if task.token is None or token is None:
             if directory and task.directory and task.directory != directory:
                 return False
             return submitted == task.submit_time or (not marked and (submitted is None or bool(task.restarts)))
         return task.token == token
 
     return tuple(row for row in rows if is_ours(row) and _possible(row.index, most))
+
+
+def latest(rows: Iterable[Task]) -> tuple[Task, ...]:
+    """Of several rows about one task the one that was submitted last: it was requeued, or its id was given before."""
+    newest = {row.index: row for row in sorted(rows, key=lambda row: row.submit_time.timestamp() if row.submit_time else 0.0)}
+    return tuple(newest.values())
+
+
+Requeued = tuple[tuple[str | None, datetime], ...]
+"""By index, when Slurm last took up again what it had requeued: requeued jobs are submitted anew."""
+
+
+def requeued(known: Requeued, rows: Iterable[Task]) -> Requeued:
+    """With what these rows of squeue say of that."""
+    news = {row.index: row.submit_time for row in rows if row.restarts and row.submit_time}
+    return tuple((dict(known) | news).items()) if news else known
+
+
+def of_last_run(rows: Iterable[Task], since: Requeued) -> tuple[Task, ...]:
+    """The rows without those of earlier runs: while slurmdbd lags behind it has the end of such a run alone."""
+    began = dict(since)
+    return tuple(row for row in rows if not (row.submit_time and row.index in began and row.submit_time < began[row.index]))
 
 
 def _possible(index: str | None, most: int = MOST_TASKS) -> bool:
@@ -77,6 +100,13 @@ def remembered(slurm: SlurmStatus | None) -> tuple[Task, ...]:
         return ()
     ended = (("COMPLETED", slurm.array.succeeded_indexes), ("FAILED", slurm.array.failed_indexes))
     return tuple(Task(slurm.job_id, word, expression) for word, expression in ended if expression and _possible(expression))
+
+
+def remembered_requeue(slurm: SlurmStatus | None) -> Requeued:
+    """What its status says of that, for an operator that has just started; of single tasks of an array it says nothing."""
+    if slurm is None or slurm.array or not slurm.restarts or not slurm.submit_time:
+        return ()
+    return ((None, slurm.submit_time),)
 
 
 def live(task: Task) -> bool:

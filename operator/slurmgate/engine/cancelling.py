@@ -60,9 +60,9 @@ class Canceller:
         site = self.site
         if site is None:
             return
-        answers = await still_ours(site, user, records.values())
+        agent, answers = await still_ours(site, user, records.values())
         ours = [records[token].job_id or "" for token, answer in answers.items() if answer is True]
-        failures = await site.gateway.cancel(user, ours) if ours else {}
+        failures = await site.gateway.cancel(agent, ours) if ours else {}
         for record in records.values():
             outcome = untouched(answers[record.token]) or failures.get(record.job_id or "")
             decide = partial(lifecycle.controlled, step=Step.CANCEL, outcome=outcome, now=self._clock())

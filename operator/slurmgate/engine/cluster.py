@@ -1,9 +1,9 @@
 """One worker per cluster: it holds the cluster's submissions and moves each of them on.
 
-Steppers take one submission at a time and do its next step (`core.steps`); the tracker asks the queue for all of them at once,
-the canceller has many jobs cancelled at once, and the sweeper looks for jobs that nobody has. What comes of it, what the person
-wants and what Slurm says become the next record (`core.lifecycle`, `core.desired`, `core.following`); that is stored and handed
-to the outbox.
+A step is the next thing to do for one submission (`core.steps`), and many are under way at once; the tracker asks the queue for
+all submissions together, the canceller has many jobs cancelled at once, and the sweeper looks for jobs that nobody has. What
+comes of it, what the person wants and what Slurm says become the next record (`core.lifecycle`, `core.desired`,
+`core.following`); that is stored and handed to the outbox.
 """
 
 import asyncio
@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import assert_never
 
-from slurmgate.core import desired, lifecycle, steps
-from slurmgate.core.conditions import phase
+from slurmgate.core import desired, hearing, lifecycle, steps
 from slurmgate.core.decision import Decision
 from slurmgate.core.outcomes import (
     Absent,
@@ -32,21 +31,29 @@ from slurmgate.core.record import Record, Stage, Step
 from slurmgate.engine.admission import Admitted, admit
 from slurmgate.engine.adopting import Adopted, Adoption
 from slurmgate.engine.cancelling import Canceller
+from slurmgate.engine.chronicle import Chronicle
+from slurmgate.engine.hooking import Hooks
+from slurmgate.engine.jobbergate.bridge import Bridge
+from slurmgate.engine.jobbergate.objects import Objects
+from slurmgate.engine.jobbergate.recognising import Recognised
 from slurmgate.engine.owning import still_ours, untouched
 from slurmgate.engine.ports import Outbox, References, Undelivered
 from slurmgate.engine.site import Site
 from slurmgate.engine.sweeping import Sweeper
 from slurmgate.engine.tracking import Tracker
+from slurmgate.engine.weight import LOOK_UP_WEIGHT, weight
 from slurmgate.engine.workqueue import WorkQueue
 from slurmgate.resources.submission import JobSubmission, JobSubmissionSpec, JobSubmissionStatus
 from slurmgate.slurm.gateway import Package
 from slurmgate.telemetry.logs import bind
 from slurmgate.telemetry.metrics import Metrics
 
-STEPPERS = 32
-"""Submissions worked on at once, for each cluster."""
-STEPPERS_PER_OWNER = 4
-"""Of one owner. A home or a start file that hangs keeps as many places occupied as its owner may have."""
+AT_WORK = 256
+"""What is worked on at once weighs, for each cluster, as much as so many small submissions. All ask the API server first."""
+AT_WORK_PER_OWNER = 32
+"""Of one owner. A home or a start file that hangs keeps as much room occupied as its owner may have."""
+PER_TURN = 16
+"""Submissions of one owner that are begun one right after the other, and so reach the login node together."""
 UNDELIVERED_SECONDS = 5.0
 UNFORESEEN_SECONDS = 60.0
 
@@ -62,6 +69,8 @@ class ClusterWorker:
         *,
         outbox: Outbox,
         references: References,
+        objects: Objects,
+        hooks: Hooks,
         metrics: Metrics,
         claimed: Callable[[str], bool],
         clock: Callable[[], datetime],
@@ -69,14 +78,22 @@ class ClusterWorker:
         self.name = name
         self._outbox = outbox
         self._references = references
-        self._metrics = metrics
+        self._hooks = hooks
+        self._chronicle = Chronicle(name, metrics)
         self._clock = clock
         self._records: dict[str, Record] = {}
         self._specs: dict[str, JobSubmissionSpec] = {}
-        self._queue = WorkQueue(self._owner_of, at_once=STEPPERS_PER_OWNER)
-        self._tracker = Tracker(self._known, self._change, clock=clock)
+        self._queue = WorkQueue(
+            self._owner_of, per_owner=AT_WORK_PER_OWNER, in_all=AT_WORK, per_turn=PER_TURN, weigh=self._weight_of
+        )
+        self._tracker = Tracker(self._known, self.claims, self._change, clock=clock)
         self._canceller = Canceller(self._change, clock=clock)
         self._sweeper = Sweeper(references, claimed=claimed, metrics=metrics)
+        self._bridge = Bridge(
+            lambda: self.records, self._records.get, self._amend, objects=objects, references=references, clock=clock
+        )
+        self._background: asyncio.TaskGroup | None = None
+        self._syncing: set[asyncio.Task[None]] = set()
         self._site: Site | None = None
         self._opening = False
         self._adoption = Adoption(references, claimed)
@@ -86,6 +103,10 @@ class ClusterWorker:
     def records(self) -> tuple[Record, ...]:
         """What the worker holds now."""
         return tuple(self._records.values())
+
+    def residents(self) -> frozenset[tuple[str, str]]:
+        """Owner and Slurm user of each submission that has one."""
+        return frozenset((record.owner, record.user) for record in self._records.values() if record.status.user)
 
     def claims(self, token: str) -> bool:
         """Whether the job with this token is one of its submissions'."""
@@ -104,8 +125,16 @@ class ClusterWorker:
         """The cluster is described now, in another way, or not any more."""
         self._opening = False
         self._site = site
-        self._tracker.site = self._canceller.site = self._sweeper.site = site
+        self._tracker.site = self._canceller.site = self._sweeper.site = self._bridge.site = site
+        self._keep_in_step()
         self.wake()
+
+    def _keep_in_step(self) -> None:
+        """Begin the sync with Jobbergate if there is one and it has not begun."""
+        if self._bridge.hears and self._background and not self._syncing:
+            task = self._background.create_task(self._bridge.run(), name=f"{self.name}-jobbergate")
+            self._syncing.add(task)
+            task.add_done_callback(self._syncing.discard)
 
     def wake(self) -> None:
         """Something that submissions may wait for has changed: look at all of them again."""
@@ -136,24 +165,28 @@ class ClusterWorker:
         """The object is gone, or over and done with."""
         self._outbox.forget(token)
         gone = self._records.pop(token, None)
-        self._count(gone, None)
         self._adopted.count(gone, None)
         self._specs.pop(token, None)
+        if gone is not None:
+            self._chronicle.gone(gone)
+            self._bridge.gone(gone)
 
     async def run(self) -> None:
         """Work until stopped. A step that is cut short leaves its submission to be looked up, not lost."""
         async with asyncio.TaskGroup() as tasks:
+            self._background = tasks
+            self._keep_in_step()
             watching = [
                 tasks.create_task(self._tracker.run(), name=f"{self.name}-tracker"),
                 tasks.create_task(self._canceller.run(), name=f"{self.name}-canceller"),
                 tasks.create_task(self._sweeper.run(), name=f"{self.name}-sweeper"),
+                tasks.create_task(self._hooks.run(), name=f"{self.name}-hooks"),
             ]
             async with asyncio.TaskGroup() as steppers:
-                places = asyncio.Semaphore(STEPPERS)
-                while (token := await self._next(places)) is not None:
-                    step = steppers.create_task(self._step(token), name=f"{self.name}-step-{token}")
-                    step.add_done_callback(lambda _: places.release())
-            for task in watching:
+                while (token := await self._queue.get()) is not None:
+                    steppers.create_task(self._step(token), name=f"{self.name}-step-{token}")
+            self._background = None
+            for task in (*watching, *self._syncing):
                 task.cancel()
 
     def stop(self) -> None:
@@ -161,11 +194,6 @@ class ClusterWorker:
         self._queue.close()
 
     # One step of one submission ----------------------------------------------------------------------------------
-
-    async def _next(self, places: asyncio.Semaphore) -> str | None:
-        """A place to work at, then whose turn it is; None if there is nothing more to begin."""
-        await places.acquire()
-        return await self._queue.get()
 
     async def _step(self, token: str) -> None:
         try:
@@ -190,7 +218,7 @@ class ClusterWorker:
         now = self._clock()
         if self._opening:
             return  # `configure` has it looked at again
-        step = steps.next_step(record, now, self._deletion_deadline)
+        step = steps.next_step(record, now, self._deletion_deadline, jobbergate=self._bridge.hears)
         if step is None:
             when = steps.wake_at(record, now, self._deletion_deadline)
             if when:
@@ -216,11 +244,14 @@ class ClusterWorker:
 
         What has to be sent again is admitted again: what was read for it may have changed, and so may who it belongs to.
         """
-        outcome = await self._pack(record)
+        origin = await self._recognise(record)
+        vouched = origin.origin if isinstance(origin, Recognised) else None
+        outcome = await self._pack(record, origin)
         result = outcome.admission if isinstance(outcome, Admitted) else outcome
         now = self._clock()  # once: the status would have to be written again for the time alone
 
         def decide(current: Record) -> Decision:
+            current = hearing.recognised(current, vouched)
             return lifecycle.admitted(replace(current, adopts=record.adopts), result, now)
 
         if not isinstance(outcome, Admitted):
@@ -228,19 +259,32 @@ class ClusterWorker:
             return
         tentative = decide(record).record
         fixed = record.finalized and tentative.status == record.status
-        if tentative.stage in {Stage.ACCEPTED, Stage.UNKNOWN} and not fixed and not await self._outbox.fix(tentative):
+        if (
+            tentative.stage in {Stage.ACCEPTED, Stage.UNKNOWN, Stage.KNOWN}
+            and not fixed
+            and not await self._outbox.fix(tentative)
+        ):
             self.forget(record.token)  # it is gone, or going
             return
-        if self._change(record.token, record.stage, decide):
+        if self._change(record.token, record.stage, decide) and outcome.package:
             await self._send(self._records[record.token], outcome.package)
 
-    async def _pack(self, record: Record) -> Admitted | Refused | NotNow:
+    async def _recognise(self, record: Record) -> Recognised | Refused | NotNow | None:
+        """Whether it is the submission of Jobbergate that it says it is; None if it says no such thing."""
+        spec = self._specs.get(record.token)
+        if record.submission_id is None or spec is None:
+            return None
+        return await self._bridge.recognise(record, spec)
+
+    async def _pack(self, record: Record, origin: Recognised | Refused | NotNow | None) -> Admitted | Refused | NotNow:
         spec = self._specs.get(record.token)
         if self._site is None or spec is None:
             return self._no_cluster
+        if isinstance(origin, Refused | NotNow):
+            return origin
         if record.adopts and (refusal := self._adoption.refusal(record.adopts)):
             return refusal
-        return await admit(record, spec, self._site, self._references)
+        return await admit(record, spec, self._site, self._references, hooks=self._hooks, origin=origin)
 
     @property
     def _no_cluster(self) -> NotNow:
@@ -261,7 +305,7 @@ class ClusterWorker:
         outcome = await site.gateway.submit(record.user, record.token, staged.directory, staged.attempt)
         if isinstance(outcome, Submitted):
             outcome = replace(outcome, directory=staged.directory)
-            self._metrics.submit_seconds.labels(self.name).observe((self._clock() - started).total_seconds())
+            self._chronicle.submitted_within((self._clock() - started).total_seconds())
         sent = outcome
         self._change(record.token, Stage.UNKNOWN, lambda current: lifecycle.submitted(current, sent, self._clock()))
 
@@ -295,11 +339,11 @@ class ClusterWorker:
                 return await site.gateway.tidy(record.user, record.job_token, directory)
 
     async def _ask_slurm(self, site: Site, record: Record, step: Step) -> ControlOutcome | Absent:
-        answers = await still_ours(site, record.user, [record])
+        agent, answers = await still_ours(site, record.user, [record])
         if outcome := untouched(answers[record.token]):
             return outcome
         ask = site.gateway.hold if step is Step.HOLD else site.gateway.release
-        return await ask(record.user, record.job_id or "")
+        return await ask(agent, record.job_id or "")
 
     async def _let_go(self, record: Record) -> None:
         await self._outbox.let_go(record)
@@ -309,7 +353,7 @@ class ClusterWorker:
         if not changed and record.token not in self._records:
             self._outbox.publish(record, left_behind)  # the object was quicker to go
         if left_behind and record.wishes.end and (changed or record.token not in self._records):
-            self._metrics.jobs_left_behind.labels(self.name).inc()
+            self._chronicle.left_behind()
         if record.wishes.deleted:
             self.forget(record.token)
 
@@ -325,6 +369,12 @@ class ClusterWorker:
         record = self._records.get(token)
         return record.owner if record else ""
 
+    def _weight_of(self, token: str) -> int:
+        record, spec = self._records.get(token), self._specs.get(token)
+        if record is not None and record.stage is Stage.UNKNOWN:
+            return LOOK_UP_WEIGHT
+        return weight(spec) if spec else 1
+
     def _known(self) -> list[Record]:
         return [record for record in self._records.values() if record.stage is Stage.KNOWN]
 
@@ -336,34 +386,29 @@ class ClusterWorker:
         self._apply(decide(current))
         return True
 
+    def _amend(self, token: str, decide: Callable[[Record], Decision]) -> None:
+        """Give something to the record that has nothing to do with how far it has come."""
+        current = self._records.get(token)
+        if current is not None and (decision := decide(current)).record != current:
+            self._apply(decision)
+
     def _apply(self, decision: Decision, *, shown: JobSubmissionStatus | None = None) -> None:
         """Store the record, show what is new about it, and have it looked at again."""
         record, before = decision.record, self._records.get(decision.record.token)
         self._records[record.token] = record
-        self._count(before, record)
         self._adopted.count(before, record)
         if before:
             shown = before.status
-        if phase(record).ended and not (shown and shown.phase and shown.phase.ended):
-            self._metrics.submissions_ended.labels(self.name, phase(record).value).inc()
+        self._chronicle.changed(before, decision, shown=shown)
         just_seen = before is None and record.standing.reason is Reason.PREPARING  # what follows at once is worth the write
         if (record.status != shown and not just_seen) or decision.events:
             self._outbox.publish(record, decision.events)
-        if before is None or record.standing != before.standing:
-            self._log_standing(record, alarming=any(event.type == "Warning" for event in decision.events))
+        if record.status != shown:
+            self._tracker.hurry()
+        if record.status != shown and self._site:
+            self._hooks.tell(record)
         if record.stage not in {Stage.PREPARING, Stage.ACCEPTED, Stage.UNKNOWN}:
             self._specs.pop(record.token, None)
+        self._bridge.changed(record)
         if not record.over:
             self._queue.add(record.token)
-
-    def _count(self, before: Record | None, after: Record | None) -> None:
-        """Keep the number of submissions in each phase in step with a record that came, changed or went."""
-        was, now = (phase(record) if record else None for record in (before, after))
-        if was and not was.ended:
-            self._metrics.submissions.labels(self.name, was.value).dec()
-        if now and not now.ended:
-            self._metrics.submissions.labels(self.name, now.value).inc()
-
-    def _log_standing(self, record: Record, *, alarming: bool) -> None:
-        with bind(submission=f"{record.namespace}/{record.name}", cluster=self.name, token=record.token):
-            _log.log(logging.WARNING if alarming else logging.INFO, "%s: %s", record.standing.reason, record.standing.message)

@@ -1,26 +1,30 @@
 """Reads what resources name: the engine's References over the API server."""
 
+from collections.abc import Sequence
+
 from slurmgate.core.reasons import Reason
 from slurmgate.engine.ports import Existing, ReferenceProblem
 from slurmgate.kube.addresses import Address
 from slurmgate.kube.content import Kind
 from slurmgate.kube.errors import ApiError, NotFoundError
 from slurmgate.kube.references import ReferenceProblemError, ReferenceReader
-from slurmgate.kube.session import ApiSession
+from slurmgate.kube.session import ApiSession, Json
 from slurmgate.resources.base import FINALIZER
 from slurmgate.resources.submission import JobSubmission, JobSubmissionStatus, Metadata
+from slurmgate.slurm.together import Together
 
 _OLDEST_NAMESPACE = "kube-system"
 
 
 class KubernetesReferences:
-    """Nothing is cached that can change: what is read is as it is now."""
+    """Nothing is cached that can change: what is read is as it is now. Who asks meanwhile shares the next read."""
 
     def __init__(self, api: ApiSession, *, own_namespace: str) -> None:
         self._installation: str | None = None
         self._api = api
         self._references = ReferenceReader(api)
         self._own_namespace = own_namespace
+        self._namespaces: Together[str, None, Json] = Together(self._read_namespace)
 
     async def of_submission(self, kind: str, namespace: str, name: str, key: str, *, where: str) -> bytes:
         """A key of a ConfigMap or Secret that a submission names; a Secret only with the label slurmgate.dev/use."""
@@ -48,11 +52,15 @@ class KubernetesReferences:
     async def namespace_annotation(self, namespace: str, annotation: str) -> str | None:
         """An annotation of a namespace, None where it has none."""
         try:
-            body = await self._api.get(Address("namespaces", None, namespace))
+            body = await self._namespaces.do(namespace, None)
         except ApiError as error:
             raise ReferenceProblem(Reason.REFERENCE_UNREADABLE, f"namespace {namespace}: {error}") from None
         value = (body["metadata"].get("annotations") or {}).get(annotation)
         return None if value is None else str(value)
+
+    async def _read_namespace(self, namespace: str, askers: Sequence[None]) -> Sequence[Json]:
+        body = await self._api.get(Address("namespaces", None, namespace))
+        return [body for _ in askers]
 
     async def installation(self) -> str:
         """Which Kubernetes cluster this is: by custom, the uid of its namespace kube-system."""

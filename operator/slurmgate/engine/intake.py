@@ -12,10 +12,13 @@ from slurmgate.core import desired
 from slurmgate.core.outcomes import Refused
 from slurmgate.core.reasons import Reason
 from slurmgate.engine.cluster import ClusterWorker
+from slurmgate.engine.hooking import Hooks
+from slurmgate.engine.jobbergate.objects import Objects
 from slurmgate.engine.ports import Outbox, References
 from slurmgate.engine.site import Site, SiteFactory
+from slurmgate.plugins.installed import Plugins
 from slurmgate.resources.base import FINALIZER
-from slurmgate.resources.cluster import SlurmCluster
+from slurmgate.resources.cluster import SlurmCluster, SlurmClusterSpec
 from slurmgate.resources.submission import JobSubmission, Metadata
 from slurmgate.telemetry.metrics import Metrics
 
@@ -32,12 +35,16 @@ class Intake:
         sites: SiteFactory,
         outbox: Outbox,
         references: References,
+        objects: Objects,
+        plugins: Plugins,
         metrics: Metrics,
         clock: Callable[[], datetime],
     ) -> None:
         self._open_site = sites
         self._outbox = outbox
         self._references = references
+        self._objects = objects
+        self._plugins = plugins
         self._metrics = metrics
         self._clock = clock
         self._workers: dict[str, ClusterWorker] = {}
@@ -93,11 +100,21 @@ class Intake:
             return
         if before and before.describes(cluster):
             return  # our own status, come back
+        if rival := self._rival(cluster):
+            problem = f"spec.jobbergate: its client is that of SlurmCluster {rival}; each would submit what waits there"
+            self._outbox.refuse_cluster(metadata, problem)
+            return
         worker = self._worker(name)
         # The site before serves until the new one has read what it needs.
-        site = self._sites[name] = self._open_site(cluster, use=partial(self._use, worker))
+        site = self._sites[name] = self._open_site(cluster, residents=worker.residents, use=partial(self._use, worker))
         self._start(_task_name(site), site.run)
         worker.expect()
+
+    def _rival(self, cluster: SlurmCluster) -> str | None:
+        """Another SlurmCluster that has the same client in Jobbergate."""
+        wanted = _binding(cluster.spec)
+        others = (site for name, site in self._sites.items() if name != cluster.metadata.name)
+        return next((site.name for site in others if wanted and wanted == _binding(site.spec)), None)
 
     def only_clusters(self, uids: frozenset[str]) -> None:
         """There are no SlurmClusters but these: what else is used went while nobody saw it."""
@@ -160,6 +177,8 @@ class Intake:
                 name,
                 outbox=self._outbox,
                 references=self._references,
+                objects=self._objects,
+                hooks=Hooks(self._plugins.hooks()),
                 metrics=self._metrics,
                 claimed=self._claimed,
                 clock=self._clock,
@@ -202,6 +221,12 @@ def _words(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     return f"{where}: {first['msg']}"
+
+
+def _binding(spec: SlurmClusterSpec) -> tuple[str, str] | None:
+    """Which Jobbergate's submissions it runs."""
+    jobbergate = spec.jobbergate
+    return (jobbergate.url.rstrip("/").removesuffix("/jobbergate"), jobbergate.client_id) if jobbergate else None
 
 
 def _task_name(site: Site) -> str:

@@ -17,7 +17,8 @@ from slurmgate.core.outcomes import (
 )
 from slurmgate.core.strays import Origin
 from slurmgate.slurm.gateway import Gateway, Package, Workplace
-from slurmgate.ssh.outcome import Cause
+from slurmgate.slurm.login import Runner
+from slurmgate.ssh.outcome import Cause, Outcome
 from slurmgate.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -104,6 +105,21 @@ def _outcome(answer: object) -> str:
     if isinstance(answer, Mapping):
         answer = next((each for each in answer.values() if isinstance(each, NotNow | Refused)), None)
     return "Done" if answer is None or isinstance(answer, Sequence) else type(answer).__name__
+
+
+class MeteredRunner:
+    """A Runner that passes everything on. The outcome counted is the name of its type."""
+
+    def __init__(self, runner: Runner, *, cluster: str, metrics: Metrics) -> None:
+        self._runner = runner
+        self._cluster = cluster
+        self._metrics = metrics
+
+    async def run(self, user: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float, output_limit: int) -> Outcome:
+        """See Runner."""
+        outcome = await self._runner.run(user, argv, stdin=stdin, deadline=deadline, output_limit=output_limit)
+        self._metrics.ssh_commands.labels(self._cluster, type(outcome).__name__).inc()
+        return outcome
 
 
 class ConnectionCounter:

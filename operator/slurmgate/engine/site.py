@@ -2,44 +2,49 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import Callable, Collection
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
+from slurmgate.core.access import refused_user
 from slurmgate.core.askers import Question, examiners, questions
 from slurmgate.core.conditions import set_conditions
-from slurmgate.core.health import LOGIN_REASONS, Health, MappingHealth, cluster_conditions
+from slurmgate.core.health import LOGIN_REASONS, Health, JobbergateHealth, MappingHealth, agreed, cluster_conditions
 from slurmgate.core.outcomes import ClusterFacts, NotNow, Observation, Refused, Seen, Source, Unavailable
 from slurmgate.core.reasons import Reason
-from slurmgate.engine.metered import ConnectionCounter, MeteredGateway
-from slurmgate.engine.ports import ClusterOutbox, ReferenceProblem, References
-from slurmgate.identity.mapping import Mapping, NotMapped
-from slurmgate.identity.source import MappingFile
-from slurmgate.kube.content import Content, Kind
-from slurmgate.kube.watch import Followed, Unreadable
-from slurmgate.resources.cluster import KnownHosts, PartitionStatus, SlurmCluster, SlurmClusterSpec
+from slurmgate.engine.logins import Logins
+from slurmgate.engine.metered import ConnectionCounter, MeteredGateway, MeteredRunner
+from slurmgate.engine.people.people import Follow, People, Residents
+from slurmgate.engine.people.sources import people_of
+from slurmgate.engine.ports import ClusterOutbox, References
+from slurmgate.engine.signing.reading import read_secret
+from slurmgate.kube.content import Kind
+from slurmgate.kube.watch import Unreadable, text_of
+from slurmgate.plugins.installed import Plugins
+from slurmgate.resources.cluster import PartitionStatus, SlurmCluster, SlurmClusterSpec
+from slurmgate.resources.ssh import KnownHosts
 from slurmgate.slurm import verdicts
 from slurmgate.slurm.cli import CliGateway
 from slurmgate.slurm.gateway import Gateway
-from slurmgate.ssh.credentials import KeyUnavailable, PrivateKey
 from slurmgate.ssh.endpoint import Endpoint, Host
 from slurmgate.ssh.runner import Runner
 from slurmgate.telemetry.metrics import Metrics
 
 HEALTHY_SECONDS = 60.0
 ILL_SECONDS = 5.0
+WITNESSES = 2
+"""Users who are asked about the cluster itself where there is no service user."""
+FRESH = timedelta(seconds=1.5 * HEALTHY_SECONDS)
+"""How long an answer of the cluster says that it is well."""
 
 _log = logging.getLogger(__name__)
 
-Follow = Callable[[Kind, str], AsyncGenerator[Followed]]
-"""Follows a ConfigMap or Secret of the operator's namespace by name."""
-
 
 class Site:
-    """A configured cluster. `run` keeps it up to date; everything else answers at once from what is known."""
+    """A configured cluster. `run` keeps it up to date; what is no coroutine answers at once from what is known."""
 
     def __init__(
         self,
@@ -47,6 +52,8 @@ class Site:
         *,
         follow: Follow,
         references: References,
+        plugins: Plugins,
+        residents: Residents,
         outbox: ClusterOutbox,
         metrics: Metrics,
         use: Callable[["Site"], None],
@@ -62,10 +69,23 @@ class Site:
         self._clock = clock
         self._status = cluster.status
         self._health = Health()
-        self._mapping = MappingFile(self._read_key)
+        self._people: People = people_of(
+            self.name,
+            cluster.spec.identity,
+            certified=cluster.spec.ssh.certificates is not None,
+            follow=follow,
+            references=references,
+            read_secret=partial(read_secret, references),
+            plugins=plugins,
+            residents=residents,
+            show=self._show_mapping,
+            changed=self._people_changed,
+        )
+        self._logins = Logins(self.name, cluster.spec.ssh, self._people, references=references, residents=residents)
         self._runner = self._new_runner(cluster.spec.ssh.known_hosts.inline or "")
         self._news = asyncio.Event()
         self._shut_out: set[str] = set()
+        self._answered: datetime | None = None
         self._host_keys_read = False
         self._closed = False
 
@@ -106,23 +126,37 @@ class Site:
             return NotNow(answer.reason, answer.message)
         return None
 
-    def user_of(self, owner: str) -> str | Refused | NotNow:
+    async def user_of(self, owner: str) -> str | Refused | NotNow:
         """The Slurm user that an owner is."""
-        if self._health.mapping is None or self._health.mapping.unreadable:
-            why = self._health.mapping.unreadable if self._health.mapping else "it is still being read"
-            return NotNow(Reason.MAPPING_NOT_LOADED, f"The user mapping of SlurmCluster {self.name} is not there: {why}.")
-        match self._mapping.resolve(owner):
-            case NotMapped(message):
-                return Refused(Reason.USER_NOT_MAPPED, f"spec.owner: {message}")
-            case identity if self.spec.ssh.service_user and identity.user == self.spec.ssh.service_user.name:
-                return Refused(Reason.USER_NOT_MAPPED, f"spec.owner: {owner} is mapped to the service user")
-            case identity:
-                return identity.user
+        user = await self._people.user_of(owner)
+        if self.spec.ssh.service_user and user == self.spec.ssh.service_user.name:
+            return Refused(Reason.USER_NOT_MAPPED, f"spec.owner: {owner} is mapped to the service user")
+        if isinstance(user, str) and (refused := refused_user(self.spec.access, user)):
+            return refused
+        if self._health.vain and isinstance(user, str):
+            self._news.set()  # now there is somebody who can ask the cluster
+        return user
+
+    def spec_for(self, owner: str) -> SlurmClusterSpec:
+        """The cluster as it is for an owner, who may have defaults of his own."""
+        return self.spec.model_copy(update={"defaults": self._people.defaults_of(owner, self.spec.defaults)})
 
     @property
     def users(self) -> frozenset[str]:
-        """Everybody who is mapped."""
-        return frozenset(entry.mapped_user for entry in self._mapping.mapping.entries)
+        """Everybody who is known to have an account."""
+        return frozenset(self._people.users)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether somebody could log in and slurmctld answered, lately: whoever is asked now may be silent for minutes."""
+        lately = self._answered is not None and self._clock() - self._answered < FRESH
+        return lately and isinstance(self._health.answer, ClusterFacts)
+
+    def note_jobbergate(self, health: JobbergateHealth) -> None:
+        """How the sync with Jobbergate is. What its version is stays known while it does not answer."""
+        before = self._health.jobbergate
+        version = health.version or (before.version if before else "")
+        self._now(replace(self._health, jobbergate=replace(health, version=version)))
 
     def note_strays(self, words: str) -> None:
         """Which jobs have no submission any more; empty if none has."""
@@ -137,6 +171,11 @@ class Site:
             hides_jobs=self._health.facts is None or self._health.facts.hides_jobs,
             shut_out=self._shut_out,
         )
+
+    def agents(self, user: str) -> tuple[str, ...]:
+        """Who may hold, release and cancel this user's jobs, in the order in which they are tried."""
+        service = self.spec.ssh.service_user
+        return (user, service.name) if service else (user,)
 
     def note(self, asker: str, answer: Observation) -> None:
         """What a look at the queue or the accounting said about the cluster itself."""
@@ -162,32 +201,25 @@ class Site:
     # What keeps it up to date ------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Follow mapping and host keys and look after the cluster's health, until cancelled."""
+        """Follow people and host keys and look after the cluster's health, until cancelled."""
         if self.spec.ssh.known_hosts.inline is not None:
             self._host_keys_read = True
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._follow_mapping(), name=f"{self.name}-mapping")
+                tasks.create_task(self._people.run(), name=f"{self.name}-people")
                 tasks.create_task(self._follow_known_hosts(self.spec.ssh.known_hosts), name=f"{self.name}-known-hosts")
                 tasks.create_task(self._look_after(), name=f"{self.name}-health")
         finally:
             self._closed = True
             await self._runner.close()
 
-    async def _follow_mapping(self) -> None:
-        source = self.spec.identity.mapping
-        kind, name = (Kind.CONFIG_MAP, source.config_map) if source.config_map else (Kind.SECRET, source.secret)
-        inline_keys = kind is Kind.SECRET or source.allow_inline_keys_in_config_map
-        async with aclosing(self._follow(kind, name or "")) as versions:
-            async for version in versions:
-                text = _text(version, kind, name or "", source.key)
-                if isinstance(text, Unreadable):
-                    self._now(replace(self._health, mapping=MappingHealth(unreadable=text.message)))
-                else:
-                    for user in self._mapping.load(text, inline_keys=inline_keys):
-                        await self._runner.forget(user)
-                    self._now(replace(self._health, mapping=_mapping_health(self._mapping.mapping)))
-                self._changed()
+    def _show_mapping(self, health: MappingHealth) -> None:
+        self._now(replace(self._health, mapping=health))
+
+    async def _people_changed(self, gone: Collection[str]) -> None:
+        for user in gone:
+            await self._runner.forget(user)
+        self._changed()
 
     async def _follow_known_hosts(self, source: KnownHosts) -> None:
         reference = source.config_map_key_ref or source.secret_key_ref
@@ -196,7 +228,7 @@ class Site:
         kind = Kind.CONFIG_MAP if source.config_map_key_ref else Kind.SECRET
         async with aclosing(self._follow(kind, reference.name)) as versions:
             async for version in versions:
-                text = _text(version, kind, reference.name, reference.key)
+                text = text_of(version, kind, reference.name, reference.key)
                 problem = text.message if isinstance(text, Unreadable) else ""
                 before, self._runner = self._runner, self._new_runner("" if isinstance(text, Unreadable) else text)
                 self._now(replace(self._health, configuration=problem))
@@ -219,31 +251,38 @@ class Site:
                 await self._examine()
             except Exception:  # noqa: BLE001 - a mistake of ours about one cluster must not end the operator of all
                 _log.exception("The cluster could not be examined", extra={"cluster": self.name})
-            healthy = isinstance(self._health.answer, ClusterFacts)
             try:
-                async with asyncio.timeout(HEALTHY_SECONDS if healthy else ILL_SECONDS):
+                async with asyncio.timeout(HEALTHY_SECONDS if self.healthy else ILL_SECONDS):
                     await self._news.wait()
             except TimeoutError:
                 continue
             await asyncio.sleep(1)  # news come in bursts
 
     async def _examine(self) -> None:
-        """Ask the cluster how it is, as the first who can log in."""
+        """Ask the cluster how it is, as the service user, or as the first two who can log in: one alone may say anything."""
         service = self.spec.ssh.service_user
-        mapped = [entry.mapped_user for entry in self._mapping.mapping.entries]
+        people = self._people.users
         answer: ClusterFacts | Unavailable | None = None
+        told: list[ClusterFacts] = []
         gateway = self._gateway
-        for user in (service.name,) if service else examiners(mapped, shut_out=self._shut_out):
+        for user in (service.name,) if service else examiners(people, shut_out=self._shut_out):
             answer = await gateway.describe(user)
             if gateway is not self._gateway:
                 return  # other host keys have come meanwhile, and the connections were closed under it: ask again
             self._note_login(user, answer)
-            if isinstance(answer, ClusterFacts) or not _perhaps_his_alone(answer):
+            if isinstance(answer, ClusterFacts):
+                told.append(answer)
+            elif not _perhaps_his_alone(answer):
                 break
+            if len(told) == (1 if service else WITNESSES):
+                break
+        answer = agreed(told) if told else answer
+        recovered = isinstance(self._health.answer, Unavailable) and isinstance(answer, ClusterFacts)
+        if isinstance(answer, ClusterFacts):
+            self._answered = self._clock()
+        self._now(self._health.told(answer, troubles=self._runner.troubles))
         if answer is None:
             return
-        recovered = isinstance(self._health.answer, Unavailable) and isinstance(answer, ClusterFacts)
-        self._now(self._health.told(answer, troubles=self._runner.troubles))
         self._metrics.cluster_up.labels(self.name).set(isinstance(answer, ClusterFacts))
         if recovered:
             self._use()  # nobody has to wait for the end of a long pause
@@ -259,6 +298,7 @@ class Site:
                 "slurm_version": facts.slurm_version if facts else None,
                 "cluster_name": facts.cluster_name if facts else None,
                 "mapped_users": mapping.usable if mapping else None,
+                "jobbergate_version": (health.jobbergate.version or None) if health.jobbergate else None,
                 "partitions": tuple(
                     PartitionStatus(name=each.name, state=each.state, nodes=each.nodes, cpus=each.cpus, gpus=each.gpus)
                     for each in (facts.partitions if facts else ())
@@ -284,11 +324,13 @@ class Site:
             name=self.name,
             hosts=tuple(Host(node.host, node.port) for node in ssh.hosts),
             known_hosts=known_hosts,
+            jump_hosts=self._logins.jump_hosts,
             connections_per_user=ssh.connections_per_user,
             sessions_per_connection=ssh.sessions_per_connection,
         )
-        runner = Runner(endpoint, self, observer=ConnectionCounter(self._metrics), changed=self._login_nodes_changed)
-        self._gateway = MeteredGateway(CliGateway(runner, self.spec), cluster=self.name, metrics=self._metrics)
+        runner = Runner(endpoint, self._logins, observer=ConnectionCounter(self._metrics), changed=self._login_nodes_changed)
+        metered = MeteredRunner(runner, cluster=self.name, metrics=self._metrics)
+        self._gateway = MeteredGateway(CliGateway(metered, self.spec), cluster=self.name, metrics=self._metrics)
         return runner
 
     def _login_nodes_changed(self, recovered: bool) -> None:
@@ -296,47 +338,14 @@ class Site:
         if recovered:
             self._use()  # nobody has to wait for the end of a long pause
 
-    async def private_key(self, user: str) -> PrivateKey:
-        """The key of a user: the service user's from its own Secret, everybody else's from the mapping."""
-        service = self.spec.ssh.service_user
-        if service and service.name == user:
-            reference = service.private_key_secret_ref
-            return PrivateKey.parse(await self._read_key(reference.name, reference.key))
-        return await self._mapping.private_key(user)
-
-    async def _read_key(self, name: str, key: str) -> bytes:
-        try:
-            return await self._references.of_operator("Secret", name, key)
-        except ReferenceProblem as problem:
-            raise KeyUnavailable(str(problem)) from None
-
 
 def _perhaps_his_alone(answer: Unavailable) -> bool:
     """Whether the next one may hear something else: log-ins fail one by one, and a start file may set another SLURM_CONF."""
     return answer.reason in LOGIN_REASONS or verdicts.nobody_there(answer.message)
 
 
-def _mapping_health(mapping: Mapping) -> MappingHealth:
-    problems = tuple(str(problem) for problem in mapping.problems)
-    if not mapping.readable and not mapping.entries:
-        return MappingHealth(unreadable="; ".join(problems))
-    return MappingHealth(len(mapping.entries), problems)
-
-
-def _text(version: Followed, kind: Kind, name: str, key: str) -> str | Unreadable:
-    match version:
-        case Content() if key in version.data:
-            return version.data[key].decode(errors="replace")
-        case Content():
-            return Unreadable(f"{kind} {name} has no key {key!r}")
-        case None:
-            return Unreadable(f"{kind} {name} does not exist in the operator's namespace")
-        case _:
-            return version
-
-
 class SiteFactory(Protocol):
     """Opens sites."""
 
-    def __call__(self, cluster: SlurmCluster, *, use: Callable[[Site], None]) -> Site:
+    def __call__(self, cluster: SlurmCluster, *, residents: Residents, use: Callable[[Site], None]) -> Site:
         """A site of this cluster; `use` is called with it when it can be used, and whenever that should be tried again."""

@@ -1,7 +1,8 @@
 """Keys that have to be worked on: each waits at most once, and is worked on by one worker at a time.
 
 The semantics of client-go's workqueue: a key added while it is being worked on comes again when that is done. Beyond that it is
-fair: every key has an owner, owners take turns, and none has more than a few keys at work, however many wait.
+fair and bounded: every key has an owner, owners take turns, and what is at work, of each owner and in all, weighs only so much,
+however many wait. A turn is several keys of an owner, if that many wait: what belongs together gets further together.
 """
 
 import asyncio
@@ -12,16 +13,34 @@ from collections.abc import Callable
 class WorkQueue:
     """A queue of keys. Not a queue of work: what has to be done is found out when a key's turn comes."""
 
-    def __init__(self, owner: Callable[[str], str], *, at_once: int) -> None:
-        """`owner` says whose a key is when it is added; at most `at_once` keys of one owner are at work."""
+    def __init__(
+        self,
+        owner: Callable[[str], str],
+        *,
+        per_owner: int,
+        in_all: int,
+        per_turn: int = 1,
+        weigh: Callable[[str], int] = lambda _: 1,
+    ) -> None:
+        """`owner` says whose a key is when it is added, `weigh` how much it weighs when its turn has come.
+
+        No other key is begun, of one owner or of anybody, while the limit is reached. The last one may go beyond it.
+        """
+        self._per_turn = per_turn
+        self._left_of_turn = per_turn
         self._owner = owner
-        self._at_once = at_once
+        self._weigh = weigh
+        self._per_owner = per_owner
+        self._in_all = in_all
         self._waiting: defaultdict[str, deque[str]] = defaultdict(deque)
         self._turns: deque[str] = deque()
         """Owners of whom a key waits and may be worked on, once each."""
-        self._working: dict[str, str] = {}
-        """The owner of each key that is at work."""
+        self._working: dict[str, tuple[str, int]] = {}
+        """Owner and weight of each key that is at work."""
         self._busy: Counter[str] = Counter()
+        """What the keys at work weigh, by owner."""
+        self._load = 0
+        """And in all."""
         self._pending: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._news = asyncio.Event()
@@ -44,20 +63,23 @@ class WorkQueue:
     async def get(self) -> str | None:
         """The next key; `done` must follow. None once the queue is closed."""
         while not self._closed:
-            if self._turns:
-                return self._begin(self._turns.popleft())
+            if self._turns and self._load < self._in_all:
+                return self._begin(self._turns[0])
             self._news.clear()
             await self._news.wait()
         return None
 
     def done(self, key: str) -> None:
         """The key was worked on."""
-        owner = self._working.pop(key)
-        if self._busy[owner] == self._at_once and owner in self._waiting:
-            self._take_turn(owner)
-        self._busy[owner] -= 1
+        owner, weight = self._working.pop(key)
+        had_no_turn = self._busy[owner] >= self._per_owner
+        self._busy[owner] -= weight
+        self._load -= weight
+        if had_no_turn and self._busy[owner] < self._per_owner and owner in self._waiting:
+            self._turns.append(owner)
         if not self._busy[owner]:
             del self._busy[owner]
+        self._news.set()
         if key in self._pending:
             self._wait(key)
 
@@ -70,23 +92,27 @@ class WorkQueue:
 
     def _wait(self, key: str) -> None:
         owner = self._owner(key)
-        if owner not in self._waiting and self._busy[owner] < self._at_once:
-            self._take_turn(owner)
+        if owner not in self._waiting and self._busy[owner] < self._per_owner:
+            self._turns.append(owner)
+            self._news.set()
         self._waiting[owner].append(key)
-
-    def _take_turn(self, owner: str) -> None:
-        self._turns.append(owner)
-        self._news.set()
 
     def _begin(self, owner: str) -> str:
         key = self._waiting[owner].popleft()
         self._pending.discard(key)
-        self._working[key] = owner
-        self._busy[owner] += 1
-        if not self._waiting[owner]:
+        weight = self._weigh(key)
+        self._working[key] = owner, weight
+        self._busy[owner] += weight
+        self._load += weight
+        self._left_of_turn -= 1
+        more, may = bool(self._waiting[owner]), self._busy[owner] < self._per_owner
+        if not (more and may and self._left_of_turn):
+            self._turns.popleft()
+            self._left_of_turn = self._per_turn
+            if more and may:
+                self._turns.append(owner)
+        if not more:
             del self._waiting[owner]
-        elif self._busy[owner] < self._at_once:
-            self._take_turn(owner)
         return key
 
     def _drop_timer(self, key: str) -> None:

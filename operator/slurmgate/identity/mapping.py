@@ -1,12 +1,13 @@
-"""The user mapping file: which person is which Slurm user, and where that user's private key is.
+"""The user mapping: which person is which Slurm user, and where that user's private key is.
 
 Compatible with JARVICE's `users_id_mapping`. Parsing never raises: every entry stands or falls alone, and what is wrong is
-named by its place, with what to do and without a word that might be secret.
+named by its place, with what to do and without a word that might be secret. Several files are one mapping: none of them is
+more right than another, so what two of them say differently is used from neither.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -44,33 +45,47 @@ class NotMapped:
     """The owner is nobody on the cluster."""
 
     message: str
+    wrong: bool = False
+    """He is in the mapping, but not in a way that could be used."""
 
 
-@dataclass(frozen=True)
-class Mapping:
-    """A parsed file."""
+@dataclass(frozen=True, slots=True)
+class File:
+    """A parsed file. What its entries say of each other, and of those in other files, is not looked at yet."""
 
     entries: tuple[Entry, ...] = ()
     problems: tuple[Problem, ...] = ()
     readable: bool = True
     """False: nothing at all could be made of the file."""
 
+
+@dataclass(frozen=True)
+class Mapping:
+    """What all files together say."""
+
+    entries: tuple[Entry, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def entry(self, owner: str) -> Entry | None:
+        """The entry of this e-mail address."""
+        # Letters outside ASCII can have lower-case forms inside it (the Kelvin sign): nobody becomes somebody else by that.
+        return self._by_mail.get(owner.strip().lower()) if owner.isascii() else None
+
     def resolve(self, owner: str) -> Identity | NotMapped:
         """The Slurm user of this e-mail address."""
         mail = owner.strip().lower()
-        # Letters outside ASCII can have lower-case forms inside it (the Kelvin sign): nobody becomes somebody else by that.
         if not owner.isascii() or not mail:
             return NotMapped(f"{owner!r} is not an e-mail address that can be in the user mapping")
-        if mail in self._by_mail:
-            return Identity(self._by_mail[mail].mapped_user)
+        if entry := self.entry(owner):
+            return Identity(entry.mapped_user)
         for problem in self.problems:
             if problem.mail == mail:
-                return NotMapped(f"the entry of {mail} in the user mapping cannot be used: {problem}")
+                return NotMapped(f"the entry of {mail} in the user mapping cannot be used: {problem}", wrong=True)
         return NotMapped(f"{mail} is not in the user mapping")
 
     @cached_property
-    def keys(self) -> dict[str, InlineKey | SecretKey]:
-        """Where the key of each mapped user is."""
+    def keys(self) -> dict[str, InlineKey | SecretKey | None]:
+        """Where the key of each mapped user is; None where certificates are used."""
         return {entry.mapped_user: entry.key for entry in self.entries}
 
     @cached_property
@@ -80,51 +95,100 @@ class Mapping:
 
 def changes(old: Mapping, new: Mapping) -> frozenset[str]:
     """The users who are gone, or whose key stands somewhere else or is another one; what is in a Secret is not looked at."""
-    return frozenset(user for user, key in old.keys.items() if new.keys.get(user) != key)
+    return frozenset(user for user, key in old.keys.items() if user not in new.keys or new.keys[user] != key)
 
 
-def parse(text: str, *, inline_keys: bool) -> Mapping:
-    """Read a mapping file. `inline_keys`: `ssh_private_key_b64` is accepted."""
+def parse(text: str, *, inline_keys: bool, certified: bool = False, source: str = "") -> File:
+    """Read a mapping file.
+
+    Args:
+        text: The file.
+        inline_keys: `ssh_private_key_b64` is accepted.
+        certified: People log in with certificates: entries need no key, and one that is there is not looked at.
+        source: What the file is called, where there are several.
+    """
+    called = f"{source}: " if source else ""
     try:
         items, problems = _items(read(text))
     except UnreadableDocumentError as error:
-        return Mapping(problems=(Problem("user mapping", str(error)),), readable=False)
+        return File(problems=(Problem(source or "user mapping", str(error)),), readable=False)
     entries: list[Entry] = []
-    places: defaultdict[str, list[str]] = defaultdict(list)
     for index, item in enumerate(items):
         mail = mail_in(item)
         place = f"{ROOT}[{index}]{f' ({mail})' if mail else ''}, line {item.line}"
-        if mail:
-            places[mail].append(place)
         try:
-            entries.append(read_entry(place, item, inline_keys=inline_keys))
+            entries.append(read_entry(place, item, inline_keys=inline_keys, certified=certified))
         except BadEntryError as refused:
             problems.append(Problem(place, str(refused), mail))
-    entries = [entry for entry in entries if len(places[entry.mail]) == 1]
-    at_odds = tuple(_at_odds(entries))
-    unused = {problem.place for problem in at_odds}
-    usable = tuple(entry for entry in entries if entry.place not in unused)
-    return Mapping(usable, (*problems, *_repeated(places), *at_odds))
+    return File(
+        tuple(replace(entry, place=called + entry.place, source=source) for entry in entries),
+        tuple(replace(problem, place=called + problem.place) for problem in problems),
+    )
 
 
-def _repeated(places: dict[str, list[str]]) -> Iterator[Problem]:
+def merged(files: Iterable[File]) -> Mapping:
+    """One mapping of all files."""
+    all_files = tuple(files)
+    entries = [entry for file in all_files for entry in file.entries]
+    problems = [problem for file in all_files for problem in file.problems]
+    claims: defaultdict[str, list[Entry | Problem]] = defaultdict(list)
+    for entry in entries:
+        claims[entry.mail].append(entry)
+    for problem in problems:
+        if problem.mail:
+            claims[problem.mail].append(problem)
+    repeated = {mail: several for mail, several in claims.items() if len(several) > 1 and not _alike(several)}
+    people: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.mail not in repeated:
+            people.setdefault(entry.mail, entry)
+    at_odds = (*_at_odds(people.values()), *_lent(people.values()))
+    unused = {problem.mail for problem in at_odds}
+    usable = tuple(entry for entry in people.values() if entry.mail not in unused)
+    return Mapping(usable, (*problems, *_repeated(repeated), *at_odds))
+
+
+def _alike(several: Sequence[Entry | Problem]) -> bool:
+    """Whether these are entries of as many files, and all the same."""
+    entries = [claim for claim in several if isinstance(claim, Entry)]
+    said = {replace(entry, place="", source="") for entry in entries}
+    return len(entries) == len(several) == len({entry.source for entry in entries}) and len(said) == 1
+
+
+def _repeated(claims: dict[str, list[Entry | Problem]]) -> Iterator[Problem]:
     """People with several entries. To pick one would be a guess at who somebody is."""
-    for mail, several in places.items():
-        if len(several) > 1:
-            named = "; ".join(several[:5])
-            message = f"{mail} is written {len(several)} times and none of them is used: keep one of {named}"
-            yield from (Problem(place, message, mail) for place in several)
+    for mail, several in claims.items():
+        places = "; ".join(claim.place for claim in several[:5])
+        message = f"{mail} is written {len(several)} times and none of them is used: keep one of {places}"
+        yield from (Problem(claim.place, message, mail) for claim in several)
 
 
-def _at_odds(entries: list[Entry]) -> Iterator[Problem]:
+def _at_odds(entries: Iterable[Entry]) -> Iterator[Problem]:
     """Entries that name different keys for one user, who can only be logged in with one."""
-    keys: defaultdict[str, set[InlineKey | SecretKey]] = defaultdict(set)
+    by_user: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        keys[entry.mapped_user].add(entry.key)
+        by_user[entry.mapped_user].append(entry)
+    for user, several in by_user.items():
+        if len({entry.key for entry in several}) > 1:
+            places = "; ".join(entry.place for entry in several[:5])
+            message = f"the entries of mapped_user {user} have different keys and none is used: give all the same in {places}"
+            yield from (Problem(entry.place, message, entry.mail) for entry in several)
+
+
+def _lent(entries: Iterable[Entry]) -> Iterator[Problem]:
+    """Entries of different files that use one key for different users: it is not known whose it is."""
+    by_key: defaultdict[InlineKey | SecretKey, list[Entry]] = defaultdict(list)
     for entry in entries:
-        if len(keys[entry.mapped_user]) > 1:
-            message = f"the entries of mapped_user {entry.mapped_user} have different keys and none is used: give all the same"
-            yield Problem(entry.place, message, entry.mail)
+        if entry.key:
+            by_key[entry.key].append(entry)
+    for several in by_key.values():
+        users = {entry.mapped_user for entry in several}
+        if len(users) > 1 and len({entry.source for entry in several}) > 1:
+            places = "; ".join(entry.place for entry in several[:5])
+            message = (
+                f"one key is used for {', '.join(sorted(users))} and for none of them: give each a key of his own in {places}"
+            )
+            yield from (Problem(entry.place, message, entry.mail) for entry in several)
 
 
 def _items(root: Node) -> tuple[tuple[Node, ...], list[Problem]]:

@@ -38,6 +38,19 @@ Followed = Content | Unreadable | None
 """`None`: there is no such object."""
 
 
+def text_of(version: Followed, kind: Kind, name: str, key: str) -> str | Unreadable:
+    """The text under a key of what is followed, or why there is none."""
+    match version:
+        case Content() if key in version.data:
+            return version.data[key].decode(errors="replace")
+        case Content():
+            return Unreadable(f"{kind} {name} has no key {key!r}")
+        case None:
+            return Unreadable(f"{kind} {name} does not exist in the operator's namespace")
+        case _:
+            return version
+
+
 async def follow(api: ApiSession, kind: Kind, namespace: str, name: str) -> AsyncGenerator[Followed]:
     """What the object contains: at once, and again whenever that changes. Never ends; close it with `aclosing`.
 

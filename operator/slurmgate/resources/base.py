@@ -12,6 +12,11 @@ FINALIZER = f"{GROUP}/slurm-job"
 OWNERS_ANNOTATION = f"{GROUP}/owners"
 ADOPT_ANNOTATION = f"{GROUP}/adopt"
 USE_LABEL = f"{GROUP}/use"
+JOBBERGATE_CLUSTER_LABEL = f"{GROUP}/jobbergate-cluster"
+"""On what was made for submissions in Jobbergate: the SlurmCluster."""
+JOBBERGATE_SUBMISSION_LABEL = f"{GROUP}/jobbergate-submission"
+JOBBERGATE_SCRIPT_LABEL = f"{GROUP}/jobbergate-script"
+JOBBERGATE_TEMPLATE_LABEL = f"{GROUP}/jobbergate-template"
 
 
 class Model(BaseModel):
@@ -57,6 +62,18 @@ class KeyReference(Model):
 
     name: ObjectName = Field(description="Name of the ConfigMap or Secret.")
     key: DataKey = Field(description="Key inside it.")
+
+
+WebAddress = Annotated[str, Field(max_length=1024, pattern=r"^https?://[^\s\x00-\x1f\x7f?#@]+$")]
+
+
+class CertificateAuthority(Model):
+    """Certificates (PEM) that are trusted instead of the system's."""
+
+    model_config = ConfigDict(json_schema_extra=rules(exactly_one_of("configMapKeyRef", "secretKeyRef")))
+
+    config_map_key_ref: KeyReference | None = Field(None, description="A ConfigMap in the operator's namespace.")
+    secret_key_ref: KeyReference | None = Field(None, description="A Secret in the operator's namespace.")
 
 
 class Condition(Model):

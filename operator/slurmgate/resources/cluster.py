@@ -5,89 +5,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field, model_validator
 
-from slurmgate.resources.base import (
-    Conditions,
-    DataKey,
-    KeyReference,
-    Model,
-    ObjectName,
-    exactly_one_of,
-    keyed_list,
-    rules,
-)
+from slurmgate.resources.access import Access
+from slurmgate.resources.base import Conditions, Model, keyed_list, rules
+from slurmgate.resources.identity import Identity
+from slurmgate.resources.jobbergate import Jobbergate
+from slurmgate.resources.ssh import Ssh
 from slurmgate.resources.submission import Launch, LaunchMode, Metadata, Percentless
 
 AbsolutePath = Annotated[str, Field(max_length=1024, pattern=r"^/[A-Za-z0-9_./+@-]+$")]
 OptionName = Annotated[str, Field(max_length=64, pattern=r"^[a-z][a-z0-9-]*$")]
-LoginName = Annotated[str, Field(max_length=32, pattern=r"^[a-z_][a-z0-9_.-]*$")]
-
-
-class LoginNode(Model):
-    """A login node."""
-
-    host: str = Field(max_length=253, pattern=r"^[A-Za-z0-9._:-]+$", description="Host name or address.")
-    port: int = Field(22, ge=1, le=65535, description="Port of its sshd.")
-
-
-class KnownHosts(Model):
-    """Host keys in the format of OpenSSH's known_hosts file (man sshd, SSH_KNOWN_HOSTS FILE FORMAT)."""
-
-    model_config = ConfigDict(json_schema_extra=rules(exactly_one_of("inline", "configMapKeyRef", "secretKeyRef")))
-
-    inline: str | None = Field(None, max_length=65536, description="The lines themselves.")
-    config_map_key_ref: KeyReference | None = Field(None, description="A ConfigMap in the operator's namespace.")
-    secret_key_ref: KeyReference | None = Field(None, description="A Secret in the operator's namespace.")
-
-
-class ServiceUser(Model):
-    """An account that may see everybody's jobs."""
-
-    name: LoginName = Field(description="Its login name.")
-    private_key_secret_ref: KeyReference = Field(description="Its private key, in a Secret in the operator's namespace.")
-
-
-class Ssh(Model):
-    """How the cluster is reached."""
-
-    hosts: tuple[LoginNode, ...] = Field(
-        min_length=1,
-        max_length=8,
-        description="Login nodes that see the same files. A new connection goes to the first one that can be reached.",
-        json_schema_extra=keyed_list("host", "port"),
-    )
-    known_hosts: KnownHosts = Field(
-        description="The host keys of the login nodes, from `ssh-keyscan` on a trusted network or from the admins. "
-        "A connection is never made to a host whose key is not listed here."
-    )
-    service_user: ServiceUser | None = Field(
-        None,
-        description="The account that asks Slurm about jobs. Needed only where jobs of others are hidden "
-        "(PrivateData=jobs) and one query for each user would be too many.",
-    )
-    sessions_per_connection: int = Field(
-        6, ge=1, le=100, description="Commands at once over one connection. sshd's MaxSessions is 10 and frees late."
-    )
-    connections_per_user: int = Field(2, ge=1, le=20, description="Connections at once for each user.")
-
-
-class MappingSource(Model):
-    """Where the user mapping file is."""
-
-    model_config = ConfigDict(json_schema_extra=rules(exactly_one_of("configMap", "secret")))
-
-    config_map: ObjectName | None = Field(None, description="Name of a ConfigMap in the operator's namespace.")
-    secret: ObjectName | None = Field(None, description="Name of a Secret in the operator's namespace.")
-    key: DataKey = Field("ssh_mapping.yaml", description="The key that holds the file.")
-    allow_inline_keys_in_config_map: bool = Field(
-        default=False,
-        description="Accept `ssh_private_key_b64` from a ConfigMap, where anybody who may read it can take the keys.",
-    )
-
-
-class Identity(Model):
-    """Who is who on the cluster."""
-
-    mapping: MappingSource = Field(description="The user mapping file, see ssh_mapping.example.yaml.")
 
 
 class Defaults(Model):
@@ -128,7 +54,16 @@ class Commands(Model):
 class Limits(Model):
     """How hard the cluster may be asked."""
 
-    poll_interval_seconds: int = Field(5, ge=1, le=3600, description="Seconds between two looks at the queue.")
+    poll_interval_seconds: int = Field(
+        5, ge=1, le=3600, description="Seconds between two looks at the queue while something changes."
+    )
+    idle_poll_interval_seconds: int = Field(
+        30,
+        ge=1,
+        le=3600,
+        description="While nothing changes they become more, up to these: a tenth of the time for which nothing has changed. "
+        "With no more than `pollIntervalSeconds` the pace is steady.",
+    )
     command_timeout_seconds: int = Field(
         60, ge=5, le=600, description="Longest run of one Slurm command. Keep it above slurm.conf's MessageTimeout."
     )
@@ -162,8 +97,19 @@ class StrayJobs(StrEnum):
 class SlurmClusterSpec(Model):
     """How a Slurm cluster is reached, who is who on it, and what may be done there."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            {
+                "rule": "has(self.ssh.certificates) || !has(self.identity.singleUser) || "
+                "has(self.identity.singleUser.privateKeySecretRef)",
+                "message": "identity.singleUser.privateKeySecretRef must be set without ssh.certificates",
+            }
+        )
+    )
+
     ssh: Ssh = Field(description="How the cluster is reached.")
     identity: Identity = Field(description="Who is who on the cluster.")
+    access: Access = Field(Access(), description="Who may use the cluster, and what of it.")
     defaults: Defaults = Field(Defaults(), description="What a submission gets that neither it nor its script asks for.")
     commands: Commands = Field(Commands(), description="Absolute paths of Slurm's commands on the login nodes.")
     limits: Limits = Field(Limits(), description="How hard the cluster may be asked.")
@@ -172,6 +118,9 @@ class SlurmClusterSpec(Model):
         description="What becomes of jobs that this installation submitted and whose JobSubmission is gone, because somebody "
         "took its finalizer off or its job could not be cancelled in time: `Report` (condition `NoStrayJobs`) or `Cancel`. "
         "Jobs left behind on purpose (deletionPolicy: Orphan) are none.",
+    )
+    jobbergate: Jobbergate | None = Field(
+        None, description="The Jobbergate API whose submissions for this cluster run here, in place of the Jobbergate Agent."
     )
     allow_options: tuple[OptionName, ...] = Field(
         (),
@@ -203,8 +152,9 @@ class SlurmClusterStatus(Model):
 
     slurm_version: str | None = Field(None, description="Version of Slurm.")
     cluster_name: str | None = Field(None, description="ClusterName in slurm.conf.")
-    mapped_users: int | None = Field(None, description="Number of usable entries in the user mapping.")
+    mapped_users: int | None = Field(None, description="Number of usable entries in the user mapping file.")
     partitions: tuple[PartitionStatus, ...] = Field((), description="Its partitions.", json_schema_extra=keyed_list("name"))
+    jobbergate_version: str | None = Field(None, description="Version of the Jobbergate API.")
     conditions: Conditions = ()
     observed_generation: int | None = Field(None, description="The metadata.generation that this status speaks of.")
 

@@ -39,6 +39,8 @@ def _resolve(node: Json, definitions: Json) -> Json:
                 resolved[key] = _without_unset(value)
             case "description":
                 resolved[key] = _reflowed(value)
+            case "additionalProperties" if isinstance(value, dict):
+                resolved[key] = _resolve(value, definitions)
             case "title" | "$defs" | "additionalProperties" | "default":
                 pass
             case _:

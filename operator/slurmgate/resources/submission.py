@@ -19,14 +19,19 @@ from slurmgate.resources.base import (
     keyed_list,
     rules,
 )
+from slurmgate.resources.jobbergate import JobbergateFile, JobbergateStatus, Origin
 
 MAX_SCRIPT_BYTES = 1024 * 1024
 MAX_FILES_BYTES = 5 * 1024 * 1024
 MAX_INLINE_FILE = 256 * 1024
+MAX_ENVIRONMENT_BYTES = 1024 * 1024
+"""Of all values. Linux gives a program about two MiB of arguments and environment."""
+MAX_VALUE_BYTES = 128 * 1024 - 1024
+"""Of one value: Linux takes 128 KiB for a variable with its name and what ends it (execve(2), MAX_ARG_STRLEN)."""
 
 STEERING_VARIABLES = (
     "^((SLURM|SBATCH|SRUN|SALLOC|LD|BASH)_"
-    "|(ENV|IFS|SHELLOPTS|BASHOPTS|PPID|UID|EUID|GROUPS|PWD|OLDPWD|OPTIND|OPTARG|PS4|RANDOM|SRANDOM|SECONDS|LINENO|DIRSTACK"
+    "|(ENV|IFS|GCONV_PATH|SHELLOPTS|BASHOPTS|PPID|UID|EUID|GROUPS|PWD|OLDPWD|OPTIND|OPTARG|PS4|RANDOM|SRANDOM|SECONDS|LINENO|DIRSTACK"
     "|FUNCNAME|HISTCMD|EPOCHSECONDS|EPOCHREALTIME|COMP_WORDBREAKS|PIPESTATUS|POSIXLY_CORRECT|_)$)"
 )
 """Environment variables that change what sbatch, srun or the loader do (man sbatch, INPUT ENVIRONMENT VARIABLES), or that the
@@ -47,7 +52,7 @@ class Script(Model):
     """Where the batch script comes from: exactly one source."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(exactly_one_of("inline", "configMapKeyRef", "remotePath")),
+        json_schema_extra=rules(exactly_one_of("inline", "configMapKeyRef", "remotePath", "slurmJobId")),
     )
 
     inline: str | None = Field(
@@ -66,13 +71,20 @@ class Script(Model):
         pattern=r"^(/|~/)[^\x00-\x1f\x7f]*$",
         description="A file on the cluster, read as the mapped user when the job is submitted. Absolute, or `~/...`.",
     )
+    slurm_job_id: str | None = Field(
+        None,
+        max_length=10,
+        pattern=r"^[1-9][0-9]*$",
+        description="No script: the owner has submitted this Slurm job himself, and it is followed, held and cancelled as if "
+        "it had been submitted here.",
+    )
 
 
 class SupportingFile(Model):
     """A file placed into the execution directory before the job is submitted."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(exactly_one_of("inline", "inlineBase64", "configMapKeyRef", "secretKeyRef")),
+        json_schema_extra=rules(exactly_one_of("inline", "inlineBase64", "configMapKeyRef", "secretKeyRef", "jobbergate")),
     )
 
     name: str = Field(
@@ -102,6 +114,9 @@ class SupportingFile(Model):
     )
     secret_key_ref: KeyReference | None = Field(
         None, description='A key of a Secret in this namespace that carries the label `slurmgate.dev/use: "true"`.'
+    )
+    jobbergate: JobbergateFile | None = Field(
+        None, description="A file of a job script in Jobbergate. Only for submissions that come from there."
     )
     executable: bool = Field(default=False, description="Whether the file is made executable.")
 
@@ -277,12 +292,16 @@ class JobSubmissionSpec(Model):
         "Unset: the cluster's template, by default a directory of its own for each submission.",
     )
     environment: tuple[EnvironmentVariable, ...] = Field(
-        (), max_length=128, description="Environment variables of the job.", json_schema_extra=keyed_list("name")
+        (),
+        max_length=128,
+        description="Environment variables of the job: 127 KiB each, 1 MiB in all.",
+        json_schema_extra=keyed_list("name"),
     )
     launch: Launch | None = Field(None, description="How the script is started inside the job.")
     write_submission_files: bool = Field(
         default=True, description="Keep a copy of the script beside the output, as `<name>.sh`."
     )
+    jobbergate: Origin | None = Field(None, description="What the submission has to do with Jobbergate.")
     suspend: bool = Field(default=False, description="Hold the job in the queue; false lets it go.")
     cancel: bool = Field(
         default=False,
@@ -387,6 +406,7 @@ class JobSubmissionStatus(Model):
     working_directory: str | None = Field(None, description="Directory on the cluster in which the job runs.")
     launch: LaunchStatus | None = Field(None, description="How the script is started.")
     usage: Usage | None = Field(None, description="What it used.")
+    jobbergate: JobbergateStatus | None = Field(None, description="The submission in Jobbergate.")
     conditions: Conditions = ()
     observed_generation: int | None = Field(None, description="The metadata.generation that this status speaks of.")
 

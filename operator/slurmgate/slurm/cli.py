@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
 from slurmgate.core.outcomes import (
     ClusterFacts,
@@ -12,24 +11,20 @@ from slurmgate.core.outcomes import (
     NotNow,
     Observation,
     Refused,
-    Staged,
     StageOutcome,
     SubmitOutcome,
     Unavailable,
-    Uncertain,
 )
 from slurmgate.core.reasons import Reason
 from slurmgate.core.strays import Origin
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import MAX_SCRIPT_BYTES
-from slurmgate.slurm import staging, verdicts
+from slurmgate.slurm import person, verdicts
 from slurmgate.slurm.gateway import Package, Workplace
-from slurmgate.slurm.login import TRANSFER_SECONDS, LoginNode, NoAnswer, Runner
-from slurmgate.slurm.lookup import LookUp, what_it_says
+from slurmgate.slurm.login import LoginNode, NoAnswer, Runner
+from slurmgate.slurm.lookup import LookUp
 from slurmgate.slurm.reading import Reader, chunks
-
-WRITE_DOWN_SECONDS: Final = 15
-"""What submit.sh may take longer than sbatch, to write down what came of it."""
+from slurmgate.slurm.sending import Sender
 
 _NOT_KILLED = re.compile(r"Kill job error on job id ([0-9]{1,10})\b")
 _OVER = re.compile(r"Invalid job id|already (completing|completed|finished)|no longer pending", re.IGNORECASE)
@@ -40,10 +35,12 @@ class CliGateway:
 
     def __init__(self, runner: Runner, cluster: SlurmClusterSpec) -> None:
         self._commands = cluster.commands
-        self._seconds = cluster.limits.command_timeout_seconds
-        self._login = LoginNode(runner, seconds=self._seconds)
+        self._access = cluster.access
+        seconds = cluster.limits.command_timeout_seconds
+        self._login = LoginNode(runner, seconds=seconds)
         self._reader = Reader(self._login, cluster)
-        self._lookup = LookUp(self._login, self._reader, seconds=self._seconds)
+        self._sender = Sender(self._login, sbatch=self._commands.sbatch, access=cluster.access, seconds=seconds)
+        self._lookup = LookUp(self._login, self._reader, seconds=seconds)
 
     # Questions -------------------------------------------------------------------------------------------------------
 
@@ -75,9 +72,11 @@ class CliGateway:
 
     async def read_script(self, user: str, path: str) -> bytes | Refused | NotNow:
         """A script that lies on the cluster already, at most 1 MiB."""
-        answer = await self._login.tell(user, "read", path, str(MAX_SCRIPT_BYTES))
+        answer = await self._login.tell(user, "read", *person.lines(self._access, user), path, str(MAX_SCRIPT_BYTES))
         if isinstance(answer, NoAnswer):
             return answer.not_now()
+        if other := person.refusal(self._access, user, answer):
+            return other
         if trouble := answer.words("trouble"):
             return verdicts.refusal(f"spec.script.remotePath: {trouble}", reason=Reason.SCRIPT_INVALID)
         content = answer.content("content")
@@ -87,30 +86,11 @@ class CliGateway:
 
     async def stage(self, user: str, package: Package) -> StageOutcome:
         """Put the package into its directory. Harmless to repeat."""
-        stdin = staging.stdin(package, sbatch=self._commands.sbatch)
-        answer = await self._login.ask(user, "stage", stdin=stdin, seconds=TRANSFER_SECONDS)
-        if isinstance(answer, NoAnswer):
-            return answer.not_now()
-        if trouble := answer.words("trouble"):
-            return verdicts.refusal(trouble, reason=Reason.DIRECTORY_NOT_WRITABLE)
-        return Staged(answer.get("directory"), attempt=(answer.number("attempts") or 0) + 1)
+        return await self._sender.stage(user, package)
 
     async def submit(self, user: str, token: str, directory: str, attempt: int = 1) -> SubmitOutcome:
         """Mark the staged package as sent, atomically, and run sbatch."""
-        lines = (token, directory, str(attempt), str(self._seconds), verdicts.UNCERTAIN)
-        answer = await self._login.tell(user, "submit", *lines, seconds=self._seconds + WRITE_DOWN_SECONDS)
-        if isinstance(answer, NoAnswer):
-            return answer.not_now() if answer.not_run else Uncertain(answer.message)
-        if trouble := answer.words("trouble"):  # it was staged a moment ago: if it is for good, staging will say so
-            return NotNow(verdicts.later(trouble) or Reason.COMMAND_FAILED, verdicts.shortened(trouble))
-        match answer.get("verdict"):
-            case "ran":
-                words = verdicts.shortened(answer.words("err")) or "sbatch said nothing"
-                return what_it_says(answer, directory) or Uncertain(f"{words} (exit status {answer.get('rc')})")
-            case "unstaged":
-                return NotNow(Reason.COMMAND_FAILED, f"{directory}: the staged files are not there")
-            case _:
-                return Uncertain("sbatch has been run for this submission before")
+        return await self._sender.submit(user, token, directory, attempt)
 
     async def find(self, user: str, token: str, directory: str) -> FindOutcome:
         """Look a submission up: marker, then squeue, then sacct."""
@@ -118,8 +98,7 @@ class CliGateway:
 
     async def tidy(self, user: str, token: str, directory: str) -> ControlOutcome:
         """Remove the script and the files that only the run needed; the marker stays."""
-        answer = await self._login.tell(user, "tidy", token, directory)
-        return answer.not_now() if isinstance(answer, NoAnswer) else None
+        return await self._sender.tidy(user, token, directory)
 
     # Jobs ------------------------------------------------------------------------------------------------------------
 
@@ -141,8 +120,8 @@ class CliGateway:
         return failures
 
     async def hold(self, user: str, job_id: str) -> ControlOutcome:
-        """Hold a job in the queue (scontrol hold)."""
-        return await self._control(user, self._commands.scontrol, "hold", job_id)
+        """Hold a job in the queue, so that its user may release it, whoever holds it (scontrol uhold)."""
+        return await self._control(user, self._commands.scontrol, "uhold", job_id)
 
     async def release(self, user: str, job_id: str) -> ControlOutcome:
         """Let a held job go (scontrol release)."""

@@ -27,11 +27,20 @@ _FOREIGN_COMMANDS = 100
 class Directives:
     """What a script asks sbatch for."""
 
-    options: tuple[Option, ...]
-    het: bool = False
-    """The lines describe several components (`#SBATCH hetjob`)."""
+    components: tuple[tuple[Option, ...], ...]
+    """Of each component of the job, of which there are several in a heterogeneous one (`#SBATCH hetjob`)."""
     foreign: str | None = None
     """Where the first `#PBS` or `#BSUB` line is, which sbatch would translate."""
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """Those of all components."""
+        return tuple(option for component in self.components for option in component)
+
+    @property
+    def het(self) -> bool:
+        """Whether the job is heterogeneous."""
+        return len(self.components) > 1
 
 
 def head(script: bytes) -> bytes:
@@ -62,16 +71,19 @@ def read(script: bytes, *, allowed: Collection[str] = ()) -> Directives:
                 raise NotUnderstoodError(f"{where}: more than 64 KiB of #SBATCH lines")
             if separator := _SEPARATOR.match(text):
                 components.append([])
-                if any(_split(text[separator.end() :], where)):
+                if any(words(text[separator.end() :], where)):
                     raise NotUnderstoodError(f"{where}: a line that begins another component can hold nothing else")
                 continue
-            components[-1].extend(Word(word, where) for word in _split(text, where))
-    options = tuple(option for component in components for option in parse(component, allowed=allowed))
-    return Directives(options, het=len(components) > 1, foreign=_foreign(script))
+            components[-1].extend(Word(word, where) for word in words(text, where))
+    return Directives(tuple(parse(component, allowed=allowed) for component in components), _foreign(script))
 
 
-def _split(text: str, where: str) -> Iterator[str]:
-    """The words of one line."""
+def words(text: str, where: str) -> Iterator[str]:
+    """The words of what stands behind `#SBATCH` in one line.
+
+    Raises:
+        NotUnderstoodError: naming the word and `where` it stands.
+    """
     position = 0
     while True:
         position = _end(_GAP, text, position)

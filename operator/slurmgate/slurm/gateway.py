@@ -111,7 +111,7 @@ class Gateway(Protocol):
         """Cancel jobs (scancel). Returns why not for those that could not be; one that is over already is none of them."""
 
     async def hold(self, user: str, job_id: str) -> ControlOutcome:
-        """Hold a job in the queue (scontrol hold)."""
+        """Hold a job in the queue, so that its user may release it, whoever holds it (scontrol uhold)."""
 
     async def release(self, user: str, job_id: str) -> ControlOutcome:
         """Let a held job go (scontrol release)."""

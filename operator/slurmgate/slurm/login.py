@@ -1,6 +1,6 @@
 """A conversation with a login node: programs of remote/*.sh run as a user, and whether they answered."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, assert_never
 
@@ -17,8 +17,14 @@ CONNECT_SECONDS: Final = 30
 _ANSWER_BYTES = 256 * 1024
 """Of a program, with what start files print around it. Whoever has an account chooses how much that is."""
 _MIB = 1024 * 1024
-_LONG_ANSWERS = {"read": 2 * _MIB, "describe": _MIB, "run": 16 * _MIB, "exits": 16 * _MIB, "origins": 2 * _MIB}
-"""A script of 1 MiB in base64; partitions; squeue's rows of 100,000 jobs; the exit records of as many; origins of 1,000."""
+_LONG_ANSWERS = {
+    "describe": _MIB,  # partitions
+    "exits": 16 * _MIB,  # of 100,000 jobs
+    "origins": 2 * _MIB,  # of 1,000
+    "read": 2 * _MIB,  # a script of 1 MiB in base64
+    "run": 16 * _MIB,  # squeue's rows of 100,000 jobs
+    "submit": 2 * _MIB,  # the last 16 KiB of what sbatch says, of all that travel together
+}
 
 _REASONS = {
     Cause.HOST_KEY_MISMATCH: Reason.HOST_KEY_MISMATCH,
@@ -69,6 +75,16 @@ class NoAnswer:
         return NotNow(self.not_run or self.blame or Reason.COMMAND_FAILED, self.message)
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a program said to each of several things that it was asked."""
+
+    told: Mapping[int, remote.Answer]
+    """By number: the first one is 1."""
+    rest: remote.Answer | NoAnswer | None
+    """Why there are no more of them: what it said of all, or how it ended; None if it has begun no others, and said so."""
+
+
 class LoginNode:
     """Runs programs. Every one has a time limit on the far side, and a longer one here."""
 
@@ -81,22 +97,23 @@ class LoginNode:
     ) -> remote.Answer | NoAnswer:
         """Run remote/<program>.sh for at most `seconds` (else as long as one of Slurm's commands may take)."""
         limit = seconds or self._seconds
+        outcome = await self._run(user, program, *arguments, stdin=stdin, limit=limit)
+        answer = remote.answer(outcome.stdout) if isinstance(outcome, Ran) else None
+        return answer or _no_answer(outcome, limit)
+
+    async def ask_for_each(self, user: str, program: str, *arguments: str, stdin: bytes, seconds: int) -> Answers:
+        """Run a program that answers several questions, one after the other, for at most `seconds`."""
+        outcome = await self._run(user, program, *arguments, stdin=stdin, limit=seconds)
+        told, last = ({}, None) if isinstance(outcome, DidNotRun) else remote.answers(outcome.stdout)
+        if last and last.get("over") == "yes":
+            return Answers(told, None)
+        return Answers(told, last or _no_answer(outcome, seconds))
+
+    async def _run(self, user: str, program: str, *arguments: str, stdin: bytes, limit: int) -> Outcome:
         argv = remote.command(program, *arguments, seconds=limit)
         deadline = limit + remote.KILL_AFTER_SECONDS + CONNECT_SECONDS
         output_limit = _LONG_ANSWERS.get(program, _ANSWER_BYTES)
-        outcome = await self._runner.run(user, argv, stdin=stdin, deadline=deadline, output_limit=output_limit)
-        match outcome:
-            case Ran():
-                blame = None if outcome.exit_status in TIMED_OUT else Reason.LOGIN_SHELL_FAILED
-                return remote.answer(outcome.stdout) or NoAnswer(None, _unended(outcome, limit), blame)
-            case DidNotRun(cause, message):
-                return NoAnswer(_REASONS.get(cause, Reason.CLUSTER_UNREACHABLE), message)
-            case Unknown(message, excess=excess) if remote.begun(excess[:_ANSWER_BYTES]):
-                return NoAnswer(None, message, blame=None, too_much=True)
-            case Unknown(message, connected):
-                return NoAnswer(None, message, Reason.LOGIN_SHELL_FAILED if connected else Reason.CLUSTER_UNREACHABLE)
-            case _:
-                assert_never(outcome)
+        return await self._runner.run(user, argv, stdin=stdin, deadline=deadline, output_limit=output_limit)
 
     async def tell(self, user: str, program: str, *lines: str, seconds: int = TRANSFER_SECONDS) -> remote.Answer | NoAnswer:
         """Run a program that reads these lines: text of people, which is never part of a command.
@@ -104,10 +121,7 @@ class LoginNode:
         Raises:
             ValueError: a line end in a line. The schema refuses them.
         """
-        if any("\n" in line for line in lines):
-            raise ValueError(f"a line end in what {program}.sh reads")
-        stdin = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
-        return await self.ask(user, program, stdin=stdin, seconds=seconds)
+        return await self.ask(user, program, stdin=as_lines(lines), seconds=seconds)
 
     async def command(self, user: str, *argv: str, failed: Reason, having: str = "") -> remote.Answer | Unavailable:
         """What one of Slurm's commands prints, if it ends well; `failed` is the reason if it does not.
@@ -122,6 +136,34 @@ class LoginNode:
             return answer
         words = verdicts.shortened(answer.words(remote.ERROR)) or f"exit status {status}"
         return Unavailable(failed, f"{argv[0].rpartition('/')[2]}: {words}")
+
+
+def as_lines(lines: Iterable[str]) -> bytes:
+    """Lines as programs read them.
+
+    Raises:
+        ValueError: a line end in a line. The schema refuses them.
+    """
+    found = tuple(lines)
+    if any("\n" in line for line in found):
+        raise ValueError("a line end in what a program reads")
+    return "".join(f"{line}\n" for line in found).encode("utf-8", "surrogateescape")
+
+
+def _no_answer(outcome: Outcome, seconds: int) -> NoAnswer:
+    """What a program that did not answer to the end came to."""
+    match outcome:
+        case Ran():
+            blame = None if outcome.exit_status in TIMED_OUT else Reason.LOGIN_SHELL_FAILED
+            return NoAnswer(None, _unended(outcome, seconds), blame)
+        case DidNotRun(cause, message):
+            return NoAnswer(_REASONS.get(cause, Reason.CLUSTER_UNREACHABLE), message)
+        case Unknown(message, too_much=True, stdout=stdout) if remote.begun(stdout[:_ANSWER_BYTES]):
+            return NoAnswer(None, message, blame=None, too_much=True)
+        case Unknown(message, connected):
+            return NoAnswer(None, message, Reason.LOGIN_SHELL_FAILED if connected else Reason.CLUSTER_UNREACHABLE)
+        case _:
+            assert_never(outcome)
 
 
 def _unended(outcome: Ran, seconds: int) -> str:

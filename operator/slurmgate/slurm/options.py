@@ -1,8 +1,8 @@
 """sbatch's options: what a person may ask for, and which of several wishes wins.
 
 Words are read as getopt_long reads them for sbatch, because an option that slips past this module slips past the policy as
-well: what is not understood is refused. The first that sets an option wins: the typed fields and `sbatchArguments` of spec,
-the script's `#SBATCH` lines, the defaults of the SlurmCluster.
+well: what is not understood is refused. The first that sets an option wins: the hooks of this installation, the typed fields
+and `sbatchArguments` of spec, the script's `#SBATCH` lines, the defaults of the SlurmCluster.
 
 A typed field for another option: the field in resources/submission.py and one row in `TYPED`.
 """
@@ -131,6 +131,8 @@ class Resolved:
     arguments: tuple[str, ...]
     values: dict[str, str | None]
     """All options that count, the script's own among them; the job's name always."""
+    counted: dict[str, Option]
+    """The options that somebody set and that count, by name."""
 
 
 def parse(words: Iterable[Word], *, allowed: Collection[str] = ()) -> tuple[Option, ...]:
@@ -212,8 +214,9 @@ def resolve(
     defaults: Defaults,
     allow: Collection[str] = (),
     deny: Collection[str] = (),
+    added: Sequence[Option] = (),
 ) -> Resolved | Refused:
-    """Apply the policy and the precedence. `name` is the job's name where nobody gave it one."""
+    """Apply the policy and the precedence. `name` is the job's name where nobody gave it one; `added` is from hooks."""
     words = [Word(text, f"spec.sbatchArguments[{index}]") for index, text in enumerate(spec.sbatch_arguments)]
     try:
         free = parse(words, allowed=allow)
@@ -227,10 +230,11 @@ def resolve(
         if option.name in typed:
             where = typed[option.name].where
             return Refused(Reason.INVALID_SPEC, f"{option.where}: --{option.name} is also set by {where}")
-    wanted = (*typed.values(), *free)
-    values: dict[str, str | None] = {option.name: option.value for option in (*script, *wanted)}
-    fallback = tuple(option for option in _typed(defaults) if option.name not in values)
-    values |= {option.name: option.value for option in fallback}
+    wanted = (*typed.values(), *free, *added)
+    counted = {option.name: option for option in (*script, *wanted)}
+    fallback = tuple(option for option in _typed(defaults) if option.name not in counted)
+    counted |= {option.name: option for option in fallback}
+    values = {name: option.value for name, option in counted.items()}
     comment = f"{COMMENT_PREFIX}{token} {values.get('comment') or ''}".rstrip()
     if len(comment.encode("utf-8", "surrogateescape")) > MOST_COMMENT_BYTES:
         return Refused(Reason.INVALID_SPEC, f"--comment is longer than Slurm allows with {COMMENT_PREFIX}{token} before it")
@@ -243,14 +247,28 @@ def resolve(
     if exported := _exported(values.get("export"), [variable.name for variable in spec.environment]):
         arguments.append(f"--export={exported}")  # the last one counts
     values.setdefault("job-name", name)
-    return Resolved(tuple(arguments), values)
+    return Resolved(tuple(arguments), values, counted)
+
+
+def from_hook(arguments: Iterable[str], *, hook: str, allow: Collection[str]) -> tuple[Option, ...]:
+    """What a hook has sbatch be given. What a cluster denies, it denies to people.
+
+    Raises:
+        NotUnderstoodError: naming the argument that cannot be, and why.
+    """
+    added = parse([Word(text, f"hook {hook}") for text in arguments], allowed=allow)
+    for option in added:
+        if why := _refused(option, allow=allow, deny=()):
+            raise NotUnderstoodError(f"{option.where}: --{option.name} is refused: {why}")
+    return added
 
 
 def _typed(fields: JobSubmissionSpec | Defaults) -> Iterator[Option]:
     for field, option in TYPED.items():
         value = getattr(fields, field, None)
         if value is not None:
-            yield Option(option, str(value), f"spec.{type(fields).model_fields[field].alias}")
+            of = "spec" if isinstance(fields, JobSubmissionSpec) else "spec.defaults"
+            yield Option(option, str(value), f"{of}.{type(fields).model_fields[field].alias}")
 
 
 def _refused(option: Option, *, allow: Collection[str], deny: Collection[str]) -> str | None:

@@ -2,11 +2,14 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from slurmgate.core import access
 from slurmgate.core.outcomes import Admission, Refused
 from slurmgate.core.reasons import Reason
 from slurmgate.core.strays import Origin
+from slurmgate.resources.access import Access
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import (
     MAX_FILES_BYTES,
@@ -41,6 +44,7 @@ def prepare(
     cluster: SlurmClusterSpec,
     installation: str,
     accounting: bool,
+    added: Sequence[options.Option] = (),
 ) -> tuple[Admission, Package] | Refused:
     """Check everything and put it together.
 
@@ -57,6 +61,7 @@ def prepare(
         cluster: Policy, defaults and paths of the cluster.
         installation: The Kubernetes cluster that the submission belongs to.
         accounting: Whether the Slurm cluster keeps it. Where it does not, the batch script leaves a record of how it ended.
+        added: Options that hooks add.
     """
     kept = f"{name}.sh" if spec.write_submission_files else None
     launch = _launch(spec.launch, cluster.defaults.launch)
@@ -76,6 +81,7 @@ def prepare(
         defaults=cluster.defaults,
         allow=cluster.allow_options,
         deny=cluster.deny_options,
+        added=added,
     )
     if isinstance(resolved, Refused):
         return resolved
@@ -84,7 +90,8 @@ def prepare(
     by_srun = decided.mode is LaunchMode.SRUN
     recorded = not accounting and not found.het and not scripts.in_container(values)
     wrapped = by_srun or recorded
-    if refused := _foreign(found, values) or _unused(spec.launch, decided) or scripts.check(script, wrapped=wrapped):
+    refused = _not_accessible(cluster.access, found, resolved.counted) or _foreign(found, values)
+    if refused := refused or _unused(spec.launch, decided) or scripts.check(script, wrapped=wrapped):
         return refused
     batch = None
     if wrapped:
@@ -145,6 +152,20 @@ def _token(token: str) -> Refused | None:
     )
 
 
+def _not_accessible(rules: Access, found: directives.Directives, counted: Mapping[str, options.Option]) -> Refused | None:
+    """Why accounts, partitions or QOS may not be used. A component of a heterogeneous job has to name its own."""
+    if found.het:
+        for number, component in enumerate(found.components, start=1):
+            part = f" in component {number} of the script"
+            if refused := access.refused_choice(rules, _choices({option.name: option for option in component}), part=part):
+                return refused
+    return access.refused_choice(rules, _choices(counted))
+
+
+def _choices(counted: Mapping[str, options.Option]) -> dict[str, access.Choice]:
+    return {name: access.Choice(option.value, option.where) for name, option in counted.items()}
+
+
 def _foreign(found: directives.Directives, values: Collection[str]) -> Refused | None:
     if found.foreign is None or ("ignore-pbs" in values and not found.het):  # which component has it is not known here
         return None
@@ -176,9 +197,11 @@ def _files(files: Sequence[File], *, kept: str | None) -> Refused | None:
         parts = file.name.split("/")
         if _CONTROL.search(file.name) or not {"", ".", ".."}.isdisjoint(parts) or parts[0] == ".slurmgate":
             return Refused(Reason.INVALID_SPEC, f"spec.files: '{file.name}' is no name below the execution directory")
-        if file.name in names or file.name == kept:
+        # for some file systems, and for every reader, what looks the same is the same
+        name = unicodedata.normalize("NFC", file.name)
+        if name in names or name == kept:
             return Refused(Reason.INVALID_SPEC, f"spec.files: there are two files '{file.name}'")
-        names.add(file.name)
+        names.add(name)
     for name in names:
         if not names.isdisjoint(name[:index] for index, character in enumerate(name) if character == "/"):
             return Refused(Reason.INVALID_SPEC, f"spec.files: '{name}' lies below another file")

@@ -58,8 +58,8 @@ class Reader:
         if trouble := answer.words("trouble"):
             return Unavailable(Reason.CONTROLLER_UNAVAILABLE, verdicts.shortened(trouble))
         return ClusterFacts(
-            slurm_version=answer.get("SLURM_VERSION"),
-            cluster_name=answer.get("ClusterName"),
+            slurm_version=answer.get("SLURM_VERSION")[: records.MOST_WORD],
+            cluster_name=answer.get("ClusterName")[: records.MOST_WORD],
             hides_jobs="jobs" in re.split(r"[,\s]+", answer.get("PrivateData")),
             accounting=not answer.get("AccountingStorageType").endswith(_NO_ACCOUNTING),
             partitions=records.partitions(answer.all("partition")),
@@ -170,7 +170,11 @@ class Reader:
 
     async def accounted(self, user: str, token: str, *, seconds: int) -> Seen | Unavailable:
         """The accounting records of the user's jobs with this token, among those of the last so many seconds."""
-        return await self._sacct(user, "--allocations", f"--user={user}", f"--starttime=now-{seconds}", having=token)
+        seen = await self._sacct(user, "--allocations", f"--user={user}", f"--starttime=now-{seconds}", having=token)
+        if isinstance(seen, Seen) and any(records.half_known(row) for rows in seen.tasks.values() for row in rows):
+            # a task of an array has an id of its own there for as long
+            return Unavailable(Reason.ACCOUNTING_UNAVAILABLE, "slurmdbd has not yet been told all about the job")
+        return seen
 
     async def _squeue(self, user: str, *arguments: str, mark: str, users: Collection[str] = ()) -> Iterator[str] | Unavailable:
         """Rows of squeue. If they are too many, those of each of these users are asked for by themselves."""

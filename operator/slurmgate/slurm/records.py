@@ -58,6 +58,10 @@ SUBMIT_LINES_FORMAT = "User,Submit,SubmitLine,Comment"
 CUT_OFF = 128
 """sacct (up to 25.11) takes this off an exit code that is as large or larger."""
 
+MOST_PARTITIONS = 500
+MOST_WORD = 256
+"""Characters of what is shown in a SlurmCluster's status."""
+
 OUT_OF_MEMORY = "OUT_OF_MEMORY"
 Key = tuple[str, str | None]
 """Job id and index."""
@@ -141,12 +145,13 @@ def account(lines: Iterable[str], *, mark: str, layout: str = ACCOUNT_FORMAT) ->
             continue
         row = unasked | dict(zip(fields, cells, strict=True))
         key = match[1], match[2] or match[3]
-        if not step and _state(row["State"]) not in _NOT_ENDED and time(row["End"]) is None:
-            continue  # slurmdbd knows the state already, but not yet exit code, end, or even that it is a task of an array
         if not step:
             task = _account_row(key, row)
-            latest[key] = key, _identity(task)
-            tasks[latest[key]] = _restarted(tasks.get(latest[key]), task)
+            place = key, _identity(task)
+            tasks[place] = _restarted(tasks.get(place), task)
+            latest.pop(key, None)
+            if not half_known(task):  # of whose steps it is the same
+                latest[key] = place
             if row["SubmitLine"].endswith("/batch"):
                 wrapped.add(key)
         elif key in latest:
@@ -243,7 +248,7 @@ def _account_row(key: Key, row: dict[str, str]) -> Task:
     derived, _ = exit_code(row["DerivedExitCode"])
     if code is not None and derived == code + CUT_OFF:
         code = derived  # which is the highest code of its steps, and not cut
-    return Task(
+    task = Task(
         job_id=key[0],
         index=key[1],
         state=state,
@@ -262,6 +267,12 @@ def _account_row(key: Key, row: dict[str, str]) -> Task:
         elapsed_seconds=_number(row["ElapsedRaw"]),
         cpu_seconds=duration(row["TotalCPU"]),
     )
+    return replace(task, exit_code=None, signal=None, elapsed_seconds=None, cpu_seconds=None) if half_known(task) else task
+
+
+def half_known(task: Task) -> bool:
+    """Whether slurmdbd knows that it has ended, but not when and how: not yet, or, if it was killed just then, for ever."""
+    return task.state not in _NOT_ENDED and task.end_time is None
 
 
 def exits(lines: Iterable[str], *, job_ids: Mapping[str, str]) -> Rows:
@@ -352,14 +363,19 @@ def size(text: str) -> int | None:
 
 
 def partitions(lines: Iterable[str]) -> tuple[Partition, ...]:
-    """Partitions, from rows of `sinfo -e -o '%R|%a|%D|%c|%G'`: one row for each kind of node."""
+    """Partitions, from rows of `sinfo -e -o '%R|%a|%D|%c|%G'`: one row for each kind of node.
+
+    As many as a status has room for: it is somebody's login that answers.
+    """
     found: dict[str, Partition] = {}
     for line in lines:
         name, *cells = line.split("|")
         if len(cells) != 4:  # noqa: PLR2004 - as many as were asked for
             continue
         state, nodes, cpus, gres = cells[0], _number(cells[1]), _number(cells[2]), cells[3]
-        if nodes is None or cpus is None:
+        if nodes is None or cpus is None or max(len(name), len(state)) > MOST_WORD:
+            continue
+        if len(found) >= MOST_PARTITIONS and name not in found:
             continue
         gpus = sum(int(count) for count in re.findall(r"\bgpu(?::[^,:(]+)?:([0-9]{1,9})", gres))
         old = found.get(name, Partition(name, state, 0, 0, 0))

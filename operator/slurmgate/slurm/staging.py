@@ -1,22 +1,34 @@
-"""What travels on stdin to remote/stage.sh: a few lines, then a tar archive. Pure.
+"""What travels on stdin to remote/stage.sh: the person, then for each package its length, a few lines, a tar archive. Pure.
 
 Members: `files/...` (they go into the working directory), `script`, `batch` if that starts the script, `environment`, `origin`
-(the submission, for the day when it is gone), `submit`, and last `complete`, which holds the digest of all others: an archive
-cut short is never taken for a whole one.
+(the submission, for the day when it is gone), `arguments`, and last `complete`, which holds the digest of all others: an
+archive cut short is never taken for a whole one. `environment` and `arguments` are data, a line for each, which
+remote/submit.sh reads: of what travels nothing but the script is ever run.
 """
 
 import hashlib
 import io
-import shlex
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from slurmgate.slurm.gateway import Package
 
 
-def stdin(package: Package, *, sbatch: str) -> bytes:
+def stdin(packages: Iterable[Package], *, person: tuple[str, str]) -> bytes:
+    """Who has to be logged in there, and the least uid; then packages one after the other, each with its length before it."""
+    lines = "".join(f"{line}\n" for line in person)
+    contents = map(_content, packages)
+    return lines.encode("utf-8", "surrogateescape") + b"".join(b"%d\n%b" % (len(content), content) for content in contents)
+
+
+def weight(package: Package) -> int:
+    """How many bytes the package has, about."""
+    return len(package.script) + len(package.batch or b"") + sum(len(file.content) for file in package.files)
+
+
+def _content(package: Package) -> bytes:
     """The lines that remote/stage.sh reads, and the archive."""
-    members = list(_members(package, sbatch=sbatch))
+    members = list(_members(package))
     digest = hashlib.sha256()
     for name, mode, content in members:
         digest.update(f"{name}\0{mode}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
@@ -30,7 +42,7 @@ def stdin(package: Package, *, sbatch: str) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape") + archive.getvalue()
 
 
-def _members(package: Package, *, sbatch: str) -> Iterator[tuple[str, int, bytes]]:
+def _members(package: Package) -> Iterator[tuple[str, int, bytes]]:
     for file in package.files:
         mode = 0o777 if file.executable else 0o666  # the user's umask applies
         yield f"files/{file.name}", mode & 0o700 if file.private else mode, file.content
@@ -38,21 +50,12 @@ def _members(package: Package, *, sbatch: str) -> Iterator[tuple[str, int, bytes
     if package.batch is not None:
         yield "batch", 0o600, package.batch
     if package.environment:
-        lines = (f"export {name}={shlex.quote(value)}\n" for name, value in package.environment)
-        yield "environment", 0o600, "".join(lines).encode("utf-8", "surrogateescape")
+        yield "environment", 0o600, _lines(f"{name}={value}" for name, value in package.environment)
     yield "origin", 0o600, f"{package.origin}\n".encode()
-    yield "submit", 0o600, submit(package, sbatch=sbatch).encode("utf-8", "surrogateescape")
+    yield "arguments", 0o600, _lines(package.arguments)
 
 
-def submit(package: Package, *, sbatch: str) -> str:
-    """The sh program that becomes sbatch. `$1` is the directory it lies in; it runs in the working directory.
-
-    What the person's start files set for sbatch holds, as it does when they run it themselves, but not what would make it wait
-    or send the job to another cluster.
-    """
-    script = "script" if package.batch is None else "batch"
-    return (
-        "unset SBATCH_WAIT SBATCH_CLUSTERS SLURM_CLUSTERS\n"
-        + ('. "$1/environment" || exit 125\n' if package.environment else "")
-        + f'exec {shlex.join([sbatch, *package.arguments])} "$1/{script}"\n'
-    )
+def _lines(words: Iterable[str]) -> bytes:
+    r"""A line for each, in which a line end is `\n` and a backslash two of them: what `printf %b` reads back."""
+    lines = (word.replace("\\", r"\\").replace("\n", r"\n") + "\n" for word in words)
+    return "".join(lines).encode("utf-8", "surrogateescape")

@@ -1,29 +1,24 @@
 """One SSH connection of one user: logging in, and a bounded number of commands at a time on it."""
 
 import asyncio
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 import asyncssh
 from typing_extensions import override
 
-from slurmgate.ssh.credentials import PrivateKey
+from slurmgate.ssh.credentials import Credential
 from slurmgate.ssh.endpoint import Endpoint, Host
 from slurmgate.ssh.exchange import Exchange
 from slurmgate.ssh.known_hosts import HostKeys
 from slurmgate.ssh.outcome import Cause, DidNotRun, Outcome, Unknown
+from slurmgate.ssh.visit import Visit
 
 _PATIENCE: Final = 7.0
 """Seconds for sshd to free the session of an abandoned command: `timeout -k 5` kills what ignores the signal after five."""
-
-_ANY_HOST_KEY: Final = "+ssh-ed25519,ecdsa-sha2-nistp*,rsa-sha2-*"
-"""Besides the kinds that are trusted, so that a host with a new kind of key shows it, and the message can name it."""
-
-# asyncssh wants the local user's name and home, of no use here, and fails where the uid has none (as in a small container).
-os.environ.setdefault("LOGNAME", "slurmgate")
-os.environ.setdefault("HOME", "/nonexistent")
 
 
 class State(StrEnum):
@@ -36,91 +31,58 @@ class State(StrEnum):
     BROKEN = "broken"
 
 
-class Connection(asyncssh.SSHClient):
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A jump host as one user gets into it."""
+
+    host: Host
+    user: str
+    named: bool
+    """It is not the user of the cluster: if it is refused, so is everybody."""
+    key: Credential
+    trusted: HostKeys
+
+    def blame(self, failure: DidNotRun) -> DidNotRun:
+        """Why nobody, or not this user, gets any further."""
+        cause = failure.cause
+        if self.named and cause.of_the_user:
+            cause = Cause.JUMP_REFUSED if cause is Cause.AUTHENTICATION_FAILED else Cause.UNREACHABLE
+        return DidNotRun(cause, f"jump host {failure.message}")
+
+
+class Connection(Visit):
     """A connection. Whoever takes a session of it calls `converse` once, which gives the session back."""
 
     def __init__(self, endpoint: Endpoint, host: Host, user: str, *, changed: Callable[[], None]) -> None:
+        super().__init__(endpoint, host, user)
         self.state = State.CONNECTING
-        self._endpoint = endpoint
-        self._host = host
-        self._user = user
         self._changed = changed
         self._sessions = 0
         self._proven = False
         self._capacity = endpoint.sessions_per_connection
         self._ssh: asyncssh.SSHClientConnection
-        self._greeted: asyncssh.SSHClientConnection | None = None
-        self._limit = asyncio.timeout(endpoint.connect_timeout)
-        self._presented = "a host key"
         self._old: asyncio.TimerHandle | None = None
         self._idle: asyncio.TimerHandle | None = None
 
-    async def open(self, key: PrivateKey, trusted: HostKeys) -> DidNotRun | None:
-        """Connect and log in; None when that is done, or why it could not be."""
-        try:
-            async with self._limit:
-                self._ssh = await asyncssh.connect(
-                    self._host.name,
-                    self._host.port,
-                    client_factory=lambda: self,
-                    config=None,
-                    agent_path=None,
-                    known_hosts=trusted.for_asyncssh(),
-                    server_host_key_algs=_ANY_HOST_KEY,
-                    x509_trusted_certs=None,
-                    username=self._user,
-                    client_keys=[key.use()],
-                    preferred_auth="publickey",
-                    gss_host=None,
-                    keepalive_interval=self._endpoint.keepalive,
-                    connect_timeout=None,
-                    login_timeout=0,
-                )
-        except Exception as error:  # noqa: BLE001 - asyncssh passes on whatever the server's bytes made it raise
-            return self._explain(error, key, trusted)
+    async def open(self, key: Credential, trusted: HostKeys, way: Sequence[Hop] = ()) -> DidNotRun | None:
+        """Connect, over the hosts on the way, and log in; None when that is done, or why it could not be."""
+        through: asyncssh.SSHClientConnection | None = None
+        with ExitStack() as way_back:
+            for hop in way:
+                entered = await Visit(self._endpoint, hop.host, hop.user).enter(hop.key, hop.trusted, through)
+                if isinstance(entered, DidNotRun):
+                    return hop.blame(entered)
+                way_back.callback(entered.abort)
+                through = entered
+            entered = await self.enter(key, trusted, through)
+            if isinstance(entered, DidNotRun):
+                return entered
+            way_back.pop_all()  # from now on, the way ends with the connection
+        self._ssh = entered
         self.state = State.READY
         self._old = asyncio.get_running_loop().call_later(self._endpoint.max_age, self.drain)
         self._rest()
         return None
-
-    def _explain(self, error: Exception, key: PrivateKey, trusted: HostKeys) -> DidNotRun:
-        match error:
-            case asyncssh.HostKeyNotVerifiable():
-                message = f"{self._host} presented {self._presented}, expected {trusted} ({error.reason})"
-                return DidNotRun(Cause.HOST_KEY_MISMATCH, message)
-            case asyncssh.PermissionDenied():
-                message = (
-                    f"{self._user}@{self._host} refused the {key.algorithm} key {key.fingerprint}: "
-                    "its public half belongs into authorized_keys, and the account must exist and be open"
-                )
-                return DidNotRun(Cause.AUTHENTICATION_FAILED, message)
-            case TimeoutError() if self._limit.expired():
-                if self._greeted:
-                    words = f"no log-in within {self._endpoint.login_timeout:g} s"
-                else:
-                    words = f"no answer within {self._endpoint.connect_timeout:g} s"
-            case OSError(errno=int(number)) if number > 0:
-                words = f"{os.strerror(number)} ({error})"
-            case _:
-                words = str(error) or type(error).__name__
-        if self._greeted and self._greeted.get_server_host_key():  # what comes after the host key is about this user
-            return DidNotRun(Cause.NO_LOGIN, f"{self._user}@{self._host}: {words}")
-        return DidNotRun(Cause.UNREACHABLE, f"{self._host}: {words}")
-
-    @override
-    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
-        self._greeted = conn
-        self._limit.reschedule(asyncio.get_running_loop().time() + self._endpoint.login_timeout)
-
-    @override
-    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        self._presented = key.get_fingerprint()  # only asked about keys that are not trusted
-        return False
-
-    @override
-    def validate_host_ca_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        self._presented = f"a certificate signed by {key.get_fingerprint()}"
-        return False
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:

@@ -1,9 +1,12 @@
 """Where a cluster is reached, how its hosts are recognised, and how much is asked of them at once."""
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from typing_extensions import override
+
+from slurmgate.ssh.credentials import Credential
 
 DEFAULT_PORT: Final = 22
 
@@ -20,6 +23,17 @@ class Host:
         return self.name if self.port == DEFAULT_PORT else f"[{self.name}]:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class JumpHost:
+    """A host that connects us to the next one."""
+
+    host: Host
+    user: str | None
+    """Who logs in there; None: the user of the cluster."""
+    key_of: Callable[[str], Awaitable[Credential]] = field(repr=False)
+    """The key of a user there, asked for as of a KeySource."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """Everything about reaching one cluster that does not depend on the user. Times are seconds."""
@@ -29,7 +43,9 @@ class Endpoint:
     hosts: tuple[Host, ...]
     """Login nodes that see the same files. Each new connection is made to the first one that can be reached."""
     known_hosts: str
-    """Host keys and host authorities in the format of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"."""
+    """Host keys and host authorities in the format of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"; of jump hosts, too."""
+    jump_hosts: tuple[JumpHost, ...] = ()
+    """The way to the login nodes, the nearest first."""
 
     connect_timeout: float = 10.0
     """Until a host accepts the connection; and, before that, until the private key is there."""

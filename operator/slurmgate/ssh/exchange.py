@@ -59,13 +59,19 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         """The outcome. `connected`: the connection outlived the exchange."""
         if self._too_much:
             words = f"stopped after {self._limit} bytes of output"
-            return Unknown(words, connected=connected, excess=bytes(self._output[None]))
+            return Unknown(words, connected=connected, stdout=self.stdout, too_much=True)
         if self._status is None:
-            return Unknown(f"the connection ended while the command ran: {self._loss or 'closed without an exit status'}")
+            words = f"the connection ended while the command ran: {self._loss or 'closed without an exit status'}"
+            return Unknown(words, stdout=self.stdout)
         if not (self._eof or connected):
-            return Unknown("the connection ended before all output had arrived")
+            return Unknown("the connection ended before all output had arrived", stdout=self.stdout)
         stdout, stderr = (bytes(stream) for stream in self._output.values())
         return Ran(self._status, stdout, stderr, self._signal)
+
+    @property
+    def stdout(self) -> bytes:
+        """What has arrived of it."""
+        return bytes(self._output[None])
 
     @property
     def _too_much(self) -> bool:

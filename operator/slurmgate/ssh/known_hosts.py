@@ -6,12 +6,20 @@ when it is handed anything empty and checks nothing when handed None; it therefo
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import asyncssh
 from typing_extensions import override
 
 from slurmgate.ssh.endpoint import DEFAULT_PORT, Host
 from slurmgate.ssh.outcome import Cause, DidNotRun
+
+_KINDS: Final = (
+    "ssh-ed25519",
+    *(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521)),
+    *(f"rsa-sha2-{bits}" for bits in (512, 256)),
+)
+"""Signatures of hosts that are taken. Never ssh-rsa, which is SHA-1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +33,24 @@ class HostKeys:
 
     @override
     def __str__(self) -> str:
-        signed = (f"a certificate signed by {key.get_fingerprint()}" for key in self.authorities)
-        return " or ".join([*(key.get_fingerprint() for key in self.keys), *signed])
+        keys = (key.get_fingerprint() for key in self.keys if key not in self.revoked)
+        signed = (f"a certificate signed by {key.get_fingerprint()}" for key in self.authorities if key not in self.revoked)
+        return " or ".join([*keys, *signed]) or "a key that is not revoked"
+
+    @property
+    def revocations(self) -> str:
+        """What must not be presented any more, in words."""
+        return f"what is revoked: {' or '.join(key.get_fingerprint() for key in self.revoked)}"
+
+    @property
+    def algorithms(self) -> list[str]:
+        """What the host is asked to prove itself by: what is trusted, if it has that.
+
+        The other kinds follow, so that a host with a new kind of key shows it, and the message can name it.
+        """
+        trusted = {key.get_algorithm().replace("ssh-rsa", "rsa-sha2") for key in self.keys}
+        certificates = [f"{kind}-cert-v01@openssh.com" for kind in _KINDS] if self.authorities else []
+        return [*certificates, *sorted(_KINDS, key=lambda kind: not kind.startswith(tuple(trusted)))]
 
     def for_asyncssh(self) -> tuple[Iterable[asyncssh.SSHKey], ...]:
         """The form of asyncssh's `known_hosts` that is taken as it is."""

@@ -8,7 +8,7 @@ from typing import Protocol
 from slurmgate.ssh.breaker import REFUSED, STUCK, Breaker
 from slurmgate.ssh.clock import chance, now
 from slurmgate.ssh.connection import Connection, State
-from slurmgate.ssh.credentials import PrivateKey
+from slurmgate.ssh.credentials import Credential
 from slurmgate.ssh.endpoint import Endpoint
 from slurmgate.ssh.outcome import Cause, DidNotRun
 
@@ -46,7 +46,7 @@ class Lane:
         self._connecting: set[asyncio.Task[DidNotRun | None]] = set()
         self._waiting: list[asyncio.Future[Opened]] = []
         self._access = Breaker(STUCK)
-        self._shown: PrivateKey | None = None
+        self._shown: Credential | None = None
 
     @property
     def connected(self) -> bool:
@@ -58,7 +58,7 @@ class Lane:
         """Somebody waits who could use another one."""
         return not all(waiter.done() for waiter in self._waiting)
 
-    def refusal(self, key: PrivateKey) -> DidNotRun | None:
+    def refusal(self, key: Credential) -> DidNotRun | None:
         """Why the user should not log in now; None if he may, for which this key is then used."""
         if key != self._shown:
             self._shown, self._access = key, Breaker(STUCK)

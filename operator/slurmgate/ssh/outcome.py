@@ -30,6 +30,8 @@ class Cause(StrEnum):
     HOST_KEY_MISMATCH = "HostKeyMismatch"
     AUTHENTICATION_FAILED = "AuthenticationFailed"
     """The host refused the user or the key."""
+    JUMP_REFUSED = "JumpRefused"
+    """A jump host refused the account that is there for everybody."""
     NO_LOGIN = "NoLogin"
     """The host neither refused the user nor let him in: the log-in hung or was cut, or he was thrown out right after it."""
     KEY_UNAVAILABLE = "KeyUnavailable"
@@ -60,8 +62,10 @@ class Unknown:
     message: str
     connected: bool = False
     """The connection was there to the last: it is the command, or what the user's shell runs before it, that does not end."""
-    excess: bytes = field(default=b"", repr=False, compare=False)
-    """Its stdout so far, if it was stopped for writing too much."""
+    stdout: bytes = field(default=b"", repr=False, compare=False)
+    """What had arrived of it by then."""
+    too_much: bool = False
+    """It was stopped for writing too much."""
 
 
 Outcome = Ran | DidNotRun | Unknown

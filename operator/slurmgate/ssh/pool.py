@@ -3,18 +3,19 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 
-from slurmgate.ssh.breaker import LOGIN_NODE, Breaker
+from slurmgate.ssh.breaker import LOGIN_NODE, REFUSED, Breaker
 from slurmgate.ssh.clock import chance, now
-from slurmgate.ssh.connection import Connection
-from slurmgate.ssh.credentials import KeySource, KeyUnavailable, PrivateKey
+from slurmgate.ssh.connection import Connection, Hop
+from slurmgate.ssh.credentials import Credential, KeySource, KeyUnavailable
 from slurmgate.ssh.endpoint import Endpoint, Host
 from slurmgate.ssh.known_hosts import HostKeys, KnownHosts
 from slurmgate.ssh.lane import Lane, Observer, Opened
 from slurmgate.ssh.outcome import Cause, DidNotRun
 
-_WORST_FIRST = (Cause.HOST_KEY_MISMATCH, Cause.NO_HOST_KEYS, Cause.NO_LOGIN, Cause.UNREACHABLE)
+_WORST_FIRST = (Cause.HOST_KEY_MISMATCH, Cause.NO_HOST_KEYS, Cause.JUMP_REFUSED, Cause.NO_LOGIN, Cause.UNREACHABLE)
 """What another login node may do better at. If none does, the worst news is the outcome."""
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,8 @@ class Pool:
         self._observer = observer
         self._changed = changed
         known_hosts = KnownHosts(endpoint.known_hosts)
-        self._trusted = {host: known_hosts.of(host) for host in endpoint.hosts}
+        self._way = [known_hosts.of(jump.host) for jump in endpoint.jump_hosts]
+        self._trusted = {host: self._no_way or known_hosts.of(host) for host in endpoint.hosts}
         self._gates = {host: asyncio.Semaphore(endpoint.connects_per_host) for host in endpoint.hosts}
         self._nodes = {host: _breaker(trusted) for host, trusted in self._trusted.items()}
         self._cut_off = False
@@ -63,6 +65,7 @@ class Pool:
         try:
             async with asyncio.timeout(self._endpoint.connect_timeout):
                 key = await self._keys.private_key(lane.user)
+                way = [hop async for hop in self._hops(lane.user)]
         except (KeyUnavailable, TimeoutError) as error:
             words = str(error) or "it could not be read in time"
             return lane.learn(DidNotRun(Cause.KEY_UNAVAILABLE, f"private key of {lane.user}: {words}"))
@@ -70,7 +73,7 @@ class Pool:
             return refusal
         failures: list[DidNotRun] = []
         for host in self._endpoint.hosts:
-            opened = await self._open_to(host, lane, key)
+            opened = await self._open_to(host, lane, key, way)
             if not isinstance(opened, DidNotRun) or opened.cause not in _WORST_FIRST:
                 return opened
             failures.append(opened)
@@ -82,24 +85,40 @@ class Pool:
         self._cut_off = self._cut_off or Cause.NO_LOGIN not in causes
         return DidNotRun(min(causes, key=_WORST_FIRST.index), "; ".join(each.message for each in failures))
 
-    async def _open_to(self, host: Host, lane: Lane, key: PrivateKey) -> Opened | None:
+    @property
+    def _no_way(self) -> DidNotRun | None:
+        """Why a jump host could not be recognised; None if all could be."""
+        return next((trusted for trusted in self._way if isinstance(trusted, DidNotRun)), None)
+
+    async def _hops(self, user: str) -> AsyncIterator[Hop]:
+        """The way of a user to the login nodes. Raises KeyUnavailable."""
+        for jump, trusted in zip(self._endpoint.jump_hosts, self._way, strict=True):
+            if isinstance(trusted, HostKeys):
+                name = jump.user or user
+                yield Hop(jump.host, name, jump.user is not None, await jump.key_of(name), trusted)
+
+    async def _open_to(self, host: Host, lane: Lane, key: Credential, way: Sequence[Hop]) -> Opened | None:
         trusted = self._trusted[host]
         if isinstance(trusted, DidNotRun):
             return trusted
         if refusal := self._nodes[host].refusal(now()):
             return refusal
         async with self._gates[host]:
-            if not lane.wants_connection:
+            if not lane.wants_connection or self._too_late(key, way):
                 return None
             if refusal := self._nodes[host].refusal(now()):  # found out by those who were before us at the gate
                 return refusal
-            return lane.learn(await self._try(host, lane, key, trusted))
+            return lane.learn(await self._try(host, lane, key, trusted, way))
 
-    async def _try(self, host: Host, lane: Lane, key: PrivateKey, trusted: HostKeys) -> Opened:
+    def _too_late(self, key: Credential, way: Sequence[Hop]) -> bool:
+        """What is to be shown may be over before it is: it waited too long at the gate."""
+        return min(each.good_until for each in (key, *(hop.key for hop in way))) < now() + self._endpoint.login_timeout
+
+    async def _try(self, host: Host, lane: Lane, key: Credential, trusted: HostKeys, way: Sequence[Hop]) -> Opened:
         connection = Connection(self._endpoint, host, lane.user, changed=lane.serve)
         node = self._nodes[host] = self._nodes[host].tried()
         try:
-            opened = await connection.open(key, trusted) or connection
+            opened = await connection.open(key, trusted, way) or connection
         except asyncio.CancelledError:
             if node.probing:
                 self._nodes[host] = self._nodes[host].stopped()
@@ -112,7 +131,9 @@ class Pool:
         before = self._nodes[host]
         match opened:
             case DidNotRun(Cause.UNREACHABLE | Cause.HOST_KEY_MISMATCH):
-                after = before.failed(opened, now(), chance())
+                after = replace(before, pace=LOGIN_NODE).failed(opened, now(), chance())
+            case DidNotRun(Cause.JUMP_REFUSED):
+                after = replace(before, pace=REFUSED).failed(opened, now(), chance())
             case DidNotRun(Cause.NO_LOGIN):  # in the same words each time: they are part of a status
                 words = f"{host}: the log-ins of several users do not come to their end"
                 after = before.hung(user, DidNotRun(Cause.UNREACHABLE, words), now(), chance())

@@ -83,7 +83,7 @@ class Runner:
         except TimeoutError:
             if exchange is not None and exchange.sent:
                 words = f"{self._endpoint.name}: the command did not end within {deadline:g} s"
-                return Unknown(words, connected=exchange.started)
+                return Unknown(words, connected=exchange.started, stdout=exchange.stdout)
             if refusal is not None:
                 return refusal
             if lane.connected:

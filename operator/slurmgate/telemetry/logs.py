@@ -6,6 +6,7 @@ filter here, because they are never put into messages.
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ _QUIET: Final = {
 }
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _KOPF: Final = frozenset({"k8s_ref", "k8s_skip", "settings"})
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 _scope: ContextVar[Mapping[str, str]] = ContextVar("slurmgate_log_scope", default={})  # noqa: B039  # never changed in place
 
@@ -67,13 +70,17 @@ class JsonFormatter(logging.Formatter):
 
 
 class ConsoleFormatter(logging.Formatter):
-    """Time, level, message, and what is known beside it."""
+    """Time, level, message, and what is known beside it, in one line.
+
+    What people and login nodes say can neither begin a line that looks like another event nor command the terminal.
+    """
 
     @override
     def format(self, record: logging.LogRecord) -> str:
         time = _time(record).astimezone().strftime("%H:%M:%S.%f")[:-3]
         details = "".join(f" {name}={value}" for name, value in _details(record).items())
-        line = f"{time} {record.levelname:<7} {record.name}: {record.getMessage()}{details}"
+        text = f"{time} {record.levelname:<7} {record.name}: {record.getMessage()}{details}"
+        line = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

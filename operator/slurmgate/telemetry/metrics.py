@@ -60,7 +60,13 @@ class Metrics:
             buckets=_SUBMIT_BUCKETS,
         )
         self.slurm_calls = Counter(
-            "slurmgate_slurm_calls", "Commands run on clusters.", ["cluster", "call", "outcome"], registry=registry
+            "slurmgate_slurm_calls", "What clusters were asked.", ["cluster", "call", "outcome"], registry=registry
+        )
+        self.ssh_commands = Counter(
+            "slurmgate_ssh_commands",
+            "Commands run on login nodes. One may do what many calls ask for.",
+            ["cluster", "outcome"],
+            registry=registry,
         )
         self.slurm_call_seconds = Histogram(
             "slurmgate_slurm_call_seconds",
@@ -83,6 +89,18 @@ class Metrics:
         )
         self.events_dropped = Counter(
             "slurmgate_events_dropped", "Kubernetes events that were not posted.", ["why"], registry=registry
+        )
+        self.plugin_calls = Counter(
+            "slurmgate_plugin_calls",
+            "Calls of plugins; the outcome is `answered` or `failed`.",
+            ["plugin", "outcome"],
+            registry=registry,
+        )
+        self.directory_calls = Counter(
+            "slurmgate_directory_calls",
+            "Questions to the LDAP directory of a cluster; the outcome is `answered` or `failed`.",
+            ["cluster", "outcome"],
+            registry=registry,
         )
         self.event_loop_lag = Histogram(
             "slurmgate_event_loop_lag_seconds",

@@ -9,15 +9,18 @@ from random import Random
 
 from tests.faults.doomed import Fate
 from tests.faults.soak.evidence import Evidence, Unheard, gather
-from tests.faults.soak.faults.table import CONTROLLER_KILLED, FAULTS, Fault
+from tests.faults.soak.faults.table import CONTROLLER_KILLED, FAULTS, OF_JOBBERGATE, Fault
 from tests.faults.soak.ground import CLUSTERS, Ground, laid_out
 from tests.faults.soak.history import INJECTION, History
 from tests.faults.soak.judge import Wrong, found_again, judge
-from tests.faults.soak.kinds import KINDS, Kind
+from tests.faults.soak.kinds import KINDS, ROWS, Kind
 from tests.faults.soak.load import Errand, Load
 from tests.faults.soak.plan import Injection, Round, rounds
+from tests.faults.soak.rows import Rows
 
 ACCOUNTING_SECONDS = 120.0
+SILENT_SECONDS = 30.0
+"""In which accounting says nothing new: it will not."""
 _RESUME_NODES = """
 for node in $(sinfo --noheader --Node --states=down,drain,fail --format=%N | sort -u); do
     scontrol update "nodename=$node" state=resume
@@ -25,13 +28,17 @@ done
 """
 """A slurmctld that is killed gives ids twice, which slurmds take so ill that in the end no job would run any more."""
 _SET_RIGHT = f"""{_RESUME_NODES}
+for job in $(squeue --noheader --array --states=pending --format=%A:%r | sed -n 's/:BeginTime$//p'); do
+    scontrol update "jobid=$job" starttime=now
+done
 for job in $(squeue --noheader --states=pending --format=%A:%r | sed -n 's/:.*\\(Held\\|held\\).*//p' | sort -u); do
     scontrol release "$job"
 done
 for job in $(squeue --noheader --states=suspended --format=%A); do scontrol resume "$job"; done
 true
 """
-"""What an admin does when all is over: nodes are used again, and no job is held (by then no user wants any held)."""
+"""What an admin does when all is over: nodes are used again, what was requeued does not wait for its two minutes, and no job
+is held (by then no user wants any held)."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,8 @@ class Terms:
     fate: Fate = field(default_factory=Fate)
     table: Sequence[Fault] = FAULTS
     kinds: Sequence[Kind] = KINDS
+    rows: Sequence[Kind] = ROWS
+    """What is submitted in Jobbergate: half as often."""
 
 
 BRIEF = Terms(
@@ -61,10 +70,12 @@ BRIEF = Terms(
     longest_seconds=4.0,
     usual_seconds=0.8,
     most_seconds=4.0,
-    calm_seconds=120.0,
+    calm_seconds=240.0,  # Slurm lets what was requeued wait for two minutes
     fate=Fate(hasty=True),
+    table=[fault for fault in FAULTS if fault.part not in OF_JOBBERGATE],
+    rows=(),
 )
-"""For make test: all is shorter, and the operator waits less."""
+"""For make test: all is shorter, the operator waits less, and there is no Jobbergate."""
 
 
 @dataclass(frozen=True)
@@ -94,44 +105,49 @@ class Result:
 def soak(name: str, *, seed: int, injections: int, terms: Terms, tell: Callable[[str], None] = lambda _: None) -> Result:
     """Have one, on a bed of this name that is made for it."""
     began, history = time.monotonic(), History()
-    with laid_out(name, terms.fate, history) as ground:
-        load = Load(
-            ground.api,
-            history,
-            seed,
-            CLUSTERS,
-            terms.every_seconds,
-            most=terms.most,
-            longest_seconds=terms.longest_seconds,
-            kinds=terms.kinds,
-        )
-        load.start()
+    with laid_out(name, terms.fate, history, jobbergate=bool(terms.rows)) as ground:
+        loads = _loads(ground, history, seed, terms)
+        for load in loads:
+            load.start()
         try:
             done = 0
             for round_ in rounds(seed, injections, terms.table, terms.usual_seconds, terms.most_seconds):
                 _inject(ground, history, round_)
                 ground.slurm.inside(["bash", "-c", _RESUME_NODES])
                 done += len(round_)
-                if load.failure:
+                if any(load.failure for load in loads):
                     break
-                tell(f"{done} of {injections} injections, {len(load.errands)} submissions, {load.in_flight} in flight")
+                made, left = (sum(each) for each in zip(*((len(load.errands), load.in_flight) for load in loads), strict=True))
+                tell(f"{done} of {injections} injections, {made} submissions, {left} in flight")
         finally:
-            load.stop()
+            for load in loads:
+                load.stop()
         tell("calm")
-        _calm(ground, load, terms.calm_seconds)
-        evidence = _evidence(ground, load)
-        load.settled()
+        _calm(ground, loads, terms.calm_seconds)
+        evidence = _evidence(ground, loads)
+        for load in loads:
+            load.settled()
         log = ground.bed.description.folder / "operator.log"
         return Result(
             seed,
             time.monotonic() - began,
             injections,
-            len(load.errands),
-            tuple(_failures(load, evidence, history)),
+            sum(len(load.errands) for load in loads),
+            tuple(failure for load in loads for failure in _failures(load, evidence, history)),
             history,
             tuple(log.read_text().splitlines()),
             evidence,
         )
+
+
+def _loads(ground: Ground, history: History, seed: int, terms: Terms) -> list[Load]:
+    """Who submits what: by kubectl, and in Jobbergate."""
+    every, most, longest = terms.every_seconds, terms.most, terms.longest_seconds
+    loads = [Load(ground.api, history, seed, CLUSTERS, every, most, longest, kinds=terms.kinds)]
+    if terms.rows:
+        rows = Rows(ground.api, history, seed, CLUSTERS[:1], every * 2, most // 2, longest, kinds=terms.rows, bed=ground.bed)
+        loads.append(rows)
+    return loads
 
 
 def _inject(ground: Ground, history: History, round_: Round) -> None:
@@ -157,31 +173,38 @@ def _inject(ground: Ground, history: History, round_: Round) -> None:
         raise errors[0]
 
 
-def _calm(ground: Ground, load: Load, seconds: float) -> None:
+def _calm(ground: Ground, loads: Sequence[Load], seconds: float) -> None:
     """Return when all is settled, or when it never will be."""
     deadline = time.monotonic() + seconds
-    while not load.settled() and time.monotonic() < deadline:
+    while not all(load.settled() for load in loads) and time.monotonic() < deadline:
         ground.slurm.inside(["bash", "-c", _SET_RIGHT])
         time.sleep(2)
 
 
-def _evidence(ground: Ground, load: Load) -> Evidence:
+def _evidence(ground: Ground, loads: Sequence[Load]) -> Evidence:
     """Once accounting and the API have caught up with each other; or as it is if they never do."""
     deadline = time.monotonic() + ACCOUNTING_SECONDS
+    heard, said = time.monotonic(), ""
     while time.monotonic() < deadline:
-        load.settled()
+        for load in loads:
+            load.settled()
         with suppress(Unheard):  # slurmdbd may only just have been started again
-            if (evidence := gather(ground)).complete and _agree(load, evidence):
+            evidence = gather(ground)
+            silent = evidence.text == said and time.monotonic() - heard > SILENT_SECONDS
+            if silent or (evidence.complete and all(_agree(load, evidence) for load in loads)):
                 return evidence
+            if evidence.text != said:
+                heard, said = time.monotonic(), evidence.text
         time.sleep(2)
     return gather(ground)
 
 
 def _agree(load: Load, evidence: Evidence) -> bool:
     """Accounting has all jobs that the API tells of, and what is lost there is lost here."""
-    told = [(errand.case, load.told[errand.uid]) for errand in load.errands if errand.uid in load.told]
+    told = [(errand, load.told[errand.uid]) for errand in load.errands if errand.uid in load.told]
     jobs = {each.job_id for _, each in told if each.job_id and each.reason != "Lost"}
-    return jobs <= evidence.jobs and not any(found_again(case, each, evidence.tasks(case.uid)) for case, each in told)
+    lost = any(found_again(errand.case, each, load.tasks(errand, evidence)) for errand, each in told)
+    return jobs <= evidence.jobs and not lost
 
 
 def _failures(load: Load, evidence: Evidence, history: History) -> list[Failure]:
@@ -192,8 +215,8 @@ def _failures(load: Load, evidence: Evidence, history: History) -> list[Failure]
             wrongs := judge(
                 replace(errand.case, forgettable=history.has(CONTROLLER_KILLED, began, ended)),
                 load.told.get(errand.uid),
-                evidence.tasks(errand.uid),
-                evidence.runs.get(errand.label, []),
+                load.tasks(errand, evidence),
+                load.runs(errand, evidence),
             )
         )
     ]

@@ -34,7 +34,13 @@ OPTIONS = Options(
     extra_conf="AuthInfo=cred_expire=5",
 )
 INSISTING_SECONDS = 120.0
-_LIMITS: Json = {"pollIntervalSeconds": 1, "commandTimeoutSeconds": 8, "lostAfterSeconds": 20, "deletionDeadlineSeconds": 3600}
+_LIMITS: Json = {
+    "pollIntervalSeconds": 1,
+    "idlePollIntervalSeconds": 1,
+    "commandTimeoutSeconds": 8,
+    "lostAfterSeconds": 20,
+    "deletionDeadlineSeconds": 3600,
+}
 _LEASE = {
     "SLURMGATE_LEASE_DURATION": "6",
     "SLURMGATE_LEASE_RENEW_DEADLINE": "4",
@@ -61,6 +67,8 @@ class Ground:
     ssh: tuple[Proxy, ...]
     """The way to each of the clusters' login nodes."""
     way_to_api: Proxy
+    way_to_jobbergate: Proxy | None
+    """None: there is no Jobbergate."""
     daemons: dict[str, Daemon]
     folder: Path
     """For new keys."""
@@ -106,10 +114,10 @@ class Ground:
 
 
 @contextmanager
-def laid_out(name: str, fate: Fate, history: History) -> Iterator[Ground]:
+def laid_out(name: str, fate: Fate, history: History, *, jobbergate: bool) -> Iterator[Ground]:
     """A bed of this name with everything in it, and an operator at work."""
     life.down(name)  # one that was killed may have left it half done
-    bed = life.up(name, slurm=OPTIONS)
+    bed = life.up(name, slurm=OPTIONS, jobbergate=jobbergate)
     try:
         with ExitStack() as stack:
             yield _lay_out(bed, fate, history, stack)
@@ -119,7 +127,7 @@ def laid_out(name: str, fate: Fate, history: History) -> Iterator[Ground]:
 
 def _lay_out(bed: Bed, fate: Fate, history: History, stack: ExitStack) -> Ground:
     slurm, server = bed.slurm.description, bed.kubernetes.server.rpartition(":")[2]
-    *numbers, for_api = ports.reserve(bed.description.folder, "proxies", len(CLUSTERS) + 1)
+    *numbers, for_api, for_jobbergate = ports.reserve(bed.description.folder, "proxies", len(CLUSTERS) + 2)
     ssh = tuple(stack.enter_context(Proxy((slurm.host, slurm.port), port=port).relaying()) for port in numbers)
     way_to_api = stack.enter_context(Proxy(("127.0.0.1", int(server)), port=for_api).relaying())
     values = valhalla.prepare(bed, users=[*kinds.USERS, "jarvice"])
@@ -134,6 +142,14 @@ def _lay_out(bed: Bed, fate: Fate, history: History, stack: ExitStack) -> Ground
         {"name": name, "spec": {**spec, "ssh": _ssh(proxy), "limits": _LIMITS}}
         for name, proxy in zip(CLUSTERS, ssh, strict=True)
     ]
+    way_to_jobbergate = None
+    if bed.description.jobbergate:
+        api_port = bed.description.jobbergate.ports["api"]
+        way_to_jobbergate = stack.enter_context(Proxy(("127.0.0.1", api_port), port=for_jobbergate).relaying())
+        valhalla.give_client_secret(bed, bed.description.jobbergate.client_secret)
+        url = f"http://127.0.0.1:{for_jobbergate}"
+        values["clusters"][0]["spec"]["jobbergate"] = valhalla.jobbergate_spec(bed, url=url, pollIntervalSeconds=1)
+        values["jobbergate"] = {"namespaces": [valhalla.RESEARCH]}
     installation = install(bed, values)
     installation = replace(
         installation,
@@ -147,7 +163,7 @@ def _lay_out(bed: Bed, fate: Fate, history: History, stack: ExitStack) -> Ground
     keeper = stack.enter_context(Keeper(Nursery(installation), fate, history, traps).keeping())
     bed.kubectl("wait", "slurmcluster", *CLUSTERS, "--for=condition=Ready", "--timeout=60s", timeout=90)
     daemons = {name: Daemon(bed.description.folder, name) for name in ("kube-apiserver", "etcd")}
-    return Ground(bed, api, keeper, ssh, way_to_api, daemons, keys, host_key)
+    return Ground(bed, api, keeper, ssh, way_to_api, way_to_jobbergate, daemons, keys, host_key)
 
 
 def _ssh(proxy: Proxy) -> Json:

@@ -4,8 +4,9 @@ The truth is Slurm's: a submission's jobs are those that carry its token, whatev
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+from itertools import product
 
 ENDED = {"Done", "Aborted", "Cancelled", "Rejected"}
 _DONE = {"COMPLETED"}
@@ -44,6 +45,10 @@ class Case:
     """Slurmctld was killed in its life, which may have forgotten its job."""
     size: int = 1
     """Tasks of its array."""
+    row: bool = False
+    """It was made in Jobbergate. Deleting it there after its end leaves what is told of it alone."""
+    on_site: bool = False
+    """Its owner has submitted the job himself: if Slurm forgets it, there is none, and nobody submits another."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ def _wrongs(
     yield Verdict.LEFT_RUNNING, _left_running(case, told, tasks)
     yield Verdict.NEVER_SETTLED, _unsettled(case, told, tasks)
     yield Verdict.LOST, "there is no job" if not jobs and _must_run(case) and not _known_lost(case, told) else None
-    if told and told.phase in ENDED and len(jobs) <= 1:
+    if told and told.phase in ENDED and len(jobs) <= 1 and not _cancelled_after_a_requeue(case, told, tasks):
         yield Verdict.WRONG_PHASE, _wrong_phase(case, told, [task for task in tasks if task.job_id in jobs])
 
 
@@ -147,12 +152,23 @@ def _unsettled(case: Case, told: Told | None, tasks: Collection[Task]) -> str | 
     if told is None:
         return None
     if case.deleted:
-        return f"is deleted and still there: {told}"
-    cancelled_while_held = {task.state for task in tasks if not task.over} == {"REQUEUED"}  # never recorded again
-    lost = _known_lost(case, told) or (told.reason == "Lost" and cancelled_while_held)
+        ended_before = case.row and told.phase in ENDED
+        return None if ended_before or _row_was_gone(case, told) else f"is deleted and still there: {told}"
+    lost = _known_lost(case, told) or (told.reason == "Lost" and _never_recorded_again(tasks))
     if told.phase in ENDED or (lost and not found_again(case, told, tasks)):
         return None
     return f"still {told}, and Slurm says {[task.state for task in tasks]}"
+
+
+def _never_recorded_again(tasks: Iterable[Task]) -> bool:
+    """What is cancelled while it waits after a requeue has no record of that in accounting."""
+    return {task.state for task in tasks if not task.over} == {"REQUEUED"}
+
+
+def _cancelled_after_a_requeue(case: Case, told: Told, tasks: Collection[Task]) -> bool:
+    """It is called so, by squeue, and accounting has only that it was requeued."""
+    cancelled = case.cancelled and told.phase == "Cancelled" and {told.job_id} == _ids(tasks)
+    return cancelled and not any(task.queued for task in tasks) and _never_recorded_again(tasks)
 
 
 def found_again(case: Case, told: Told, tasks: Iterable[Task]) -> bool:
@@ -168,19 +184,28 @@ def _must_run(case: Case) -> bool:
 
 def _known_lost(case: Case, told: Told | None) -> bool:
     """It had a job, of which Slurm may know nothing any more, and says so."""
-    return case.forgettable and told is not None and told.job_id is not None and told.reason == "Lost"
+    if told is None or told.job_id is None or not case.forgettable:
+        return False
+    return told.reason == "Lost" or (case.on_site and told.phase in {"Aborted", "Rejected"})
+
+
+def _row_was_gone(case: Case, told: Told) -> bool:
+    """Its row was deleted before it could be compared with it; that it was deleted here, nobody has asked for."""
+    return case.deleted and told.reason == "NotFromJobbergate"
 
 
 def _wrong_phase(case: Case, told: Told, tasks: list[Task]) -> str | None:
     if tasks:
-        right = _phase(tasks)
+        right = _worst(task.state for task in tasks)
         if {told.job_id} != _ids(tasks):
             return f"told {told}, but its job is {', '.join(_ids(tasks))}"
     elif told.job_id:
-        return f"told {told}, but there is no such job"
+        return None if _known_lost(case, told) else f"told {told}, but there is no such job"
     else:
         right = "Cancelled" if told.phase != "Rejected" and case.cancelled else "Rejected"
         if right == "Rejected" and not case.refused:
+            if _row_was_gone(case, told):
+                return None
             return None if _must_run(case) else f"told {told} of what was to be cancelled"  # the first is lost, see there
     if told.phase == right or told.phase in _earlier_phases(tasks):
         return None
@@ -189,15 +214,17 @@ def _wrong_phase(case: Case, told: Told, tasks: list[Task]) -> str | None:
 
 def _earlier_phases(tasks: list[Task]) -> set[str]:
     """What was right before Slurm took the job up again. Only of ends after which no living slurmctld does that, or did."""
-    if len(tasks) != 1:
-        return set()
-    ends = (tasks[0].before & _FINAL) | tasks[0].same
-    return {_phase([replace(tasks[0], state=state)]) for state in ends}
+    return {_worst(states) for states in product(*map(_ends, tasks))} if tasks else set()
 
 
-def _phase(tasks: list[Task]) -> str:
-    """The worst end of any task."""
-    states = {task.state for task in tasks}
-    if states & _ABORTED:
+def _ends(task: Task) -> frozenset[str]:
+    """How one task ended, the last time or before."""
+    return (task.before & _FINAL) | task.same | ({task.state} & OVER)
+
+
+def _worst(states: Iterable[str]) -> str:
+    """The phase of a submission whose tasks ended so."""
+    ends = set(states)
+    if ends & _ABORTED:
         return "Aborted"
-    return "Cancelled" if states & _CANCELLED else "Done"
+    return "Cancelled" if ends & _CANCELLED else "Done"

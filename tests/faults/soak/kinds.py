@@ -43,6 +43,10 @@ class Kind:
     refused: bool = False
     size: int = 1
     """Tasks of its array."""
+    arguments: tuple[str, ...] = ()
+    """Of sbatch, in Jobbergate."""
+    on_site: bool = False
+    """Its owner submits it on the cluster, and tells Jobbergate."""
 
 
 KINDS = (
@@ -64,6 +68,17 @@ KINDS = (
     Kind("refused", 2, "true", {"partition": "nowhere"}, refused=True),
 )
 
+ROWS = (
+    Kind("row", 8),
+    Kind("row that fails", 3, "sleep {seconds}; exit 3"),
+    Kind("row that is refused", 2, arguments=("--partition=nowhere",), refused=True),
+    Kind("row that is cancelled", 4, FOR_EVER, then=("cancel",)),
+    Kind("row that is deleted", 4, FOR_EVER, then=("delete",)),
+    Kind("row submitted on site", 3, on_site=True),
+    Kind("row that is cancelled and deleted", 1, FOR_EVER, then=("cancel", "delete")),
+)
+"""What people submit in Jobbergate."""
+
 
 def choose(kinds: Sequence[Kind], chance: Random) -> Kind:
     """One of these."""
@@ -74,8 +89,13 @@ def made(kind: Kind, *, name: str, user: str, cluster: str, seconds: float) -> J
     """The manifest. `seconds` is how long it runs if it ends by itself."""
     script: str | Json = {"configMapKeyRef": _LONG}
     if kind.lines:
-        script = {"inline": _BEGIN + kind.lines.format(seconds=f"{seconds:.1f}") + "\n"}
+        script = {"inline": script_of(kind, seconds=seconds)}
     return manifest(script, name=name, user=user, clusterRef={"name": cluster}, **kind.spec)
+
+
+def script_of(kind: Kind, *, seconds: float) -> str:
+    """What it runs, of one whose script is not the long one."""
+    return _BEGIN + kind.lines.format(seconds=f"{seconds:.1f}") + "\n"
 
 
 EDITS: tuple[Json, ...] = (

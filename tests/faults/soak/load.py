@@ -11,8 +11,9 @@ from urllib.error import HTTPError
 
 from bed import valhalla
 from tests.api import Api, Json, path
+from tests.faults.soak.evidence import Evidence
 from tests.faults.soak.history import History
-from tests.faults.soak.judge import ENDED, Case, Told
+from tests.faults.soak.judge import ENDED, Case, Run, Task, Told
 from tests.faults.soak.kinds import EDITS, KINDS, USERS, Kind, choose, made
 
 AGAIN_SECONDS = 0.5
@@ -36,6 +37,8 @@ class Errand:
     """When the next of it is, in seconds since 1970."""
     chance: Random
     uid: str = ""
+    number: int = 0
+    """Of its row in Jobbergate."""
     born: float = 0.0
     ended: float | None = None
     """When it was seen to be settled."""
@@ -64,6 +67,8 @@ class Errand:
             cancelled=self.cancelled,
             deleted=self.deleted,
             orphan=self.kind.spec.get("deletionPolicy") == "Orphan",
+            row=bool(self.number),
+            on_site=self.kind.on_site,
         )
 
 
@@ -82,6 +87,7 @@ class Load:
     longest_seconds: float
     """That a job runs by itself."""
     kinds: Sequence[Kind] = KINDS
+    label: str = "soak"
     errands: list[Errand] = field(default_factory=list)
     told: dict[str, Told] = field(default_factory=dict)
     """What the API server said last, by uid."""
@@ -89,7 +95,7 @@ class Load:
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count()
-        self._chance = Random(f"{self.seed} load")
+        self._chance = Random(f"{self.seed} {self.label}")
         self._stop = threading.Event()
         self._next = time.time()
         self._looked = 0.0
@@ -134,19 +140,22 @@ class Load:
     def _new(self) -> Errand:
         """The next one: whatever is to happen to it follows from the seed."""
         number = next(self._numbers)
-        chance = Random(f"{self.seed} {number}")
-        kind, name = choose(self.kinds, chance), f"soak-{number}"
+        chance = Random(f"{self.seed} {self.label} {number}")
+        kind, name = choose(self.kinds, chance), f"{self.label}-{number}"
         waits = (chance.uniform(0, chance.choice((0.5, 3, self.longest_seconds))) for _ in kind.then)
         return Errand(
             kind,
             name,
             user=chance.choice(USERS),
             cluster=chance.choice(self.clusters),
-            seconds=chance.uniform(0, self.longest_seconds),
+            seconds=self._seconds(chance),
             steps=[(0.0, "make"), *zip(waits, kind.then, strict=True)],
             due=time.time(),
             chance=chance,
         )
+
+    def _seconds(self, chance: Random) -> float:
+        return chance.uniform(0, self.longest_seconds)
 
     def _act(self, errand: Errand) -> None:
         """Do what is due; if the API server does not let us, soon again."""
@@ -225,11 +234,19 @@ class Load:
 
     def _look(self) -> None:
         try:
-            items = self.api.get(f"/apis/slurmgate.dev/v1alpha1/namespaces/{valhalla.RESEARCH}/jobsubmissions")["items"]
+            self.told = dict(self.objects().values())
         except OSError:
             return
+        self.settle()
+
+    def objects(self) -> dict[str, tuple[str, Told]]:
+        """All JobSubmissions by name: uid, and how it stands. Raises OSError."""
+        items = self.api.get(f"/apis/slurmgate.dev/v1alpha1/namespaces/{valhalla.RESEARCH}/jobsubmissions")["items"]
+        return {item["metadata"]["name"]: (item["metadata"]["uid"], _told(item.get("status", {}))) for item in items}
+
+    def settle(self) -> None:
+        """See which have come to rest, after a look at what is told of them."""
         self._looked = time.time()
-        self.told = {item["metadata"]["uid"]: _told(item.get("status", {})) for item in items}
         for errand in self.errands:
             if errand.ended is None and not errand.steps and self._is_settled(errand):
                 errand.ended = time.time()
@@ -239,6 +256,14 @@ class Load:
         if told is None:
             return errand.deleted
         return not errand.deleted and (told.phase in ENDED or told.reason == "Lost")
+
+    def tasks(self, errand: Errand, evidence: Evidence) -> list[Task]:
+        """What Slurm says of it."""
+        return evidence.tasks(errand.uid)
+
+    def runs(self, errand: Errand, evidence: Evidence) -> list[Run]:
+        """What its jobs wrote down."""
+        return evidence.runs.get(errand.label, [])
 
     def lives(self) -> Iterator[tuple[Errand, float, float]]:
         """Each with when it began and was settled."""

@@ -133,6 +133,17 @@ class Draft:
     def with_spec(self, **fields: Any) -> Self:
         return replace(self, spec=self.spec | fields)
 
+    def following(self, job_id: str = JOB) -> Self:
+        """The owner has submitted the job himself."""
+        return self.with_spec(script={"slurmJobId": job_id})
+
+    def from_jobbergate(self, submission_id: int = 7) -> Self:
+        return self.with_spec(jobbergate={"submissionId": submission_id})
+
+    def registering(self) -> Self:
+        """Jobbergate is to hear of it although it does not come from there."""
+        return self.with_spec(jobbergate={"register": True})
+
     def with_metadata(self, **fields: Any) -> Self:
         return replace(self, metadata=self.metadata | fields)
 

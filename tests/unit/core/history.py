@@ -8,11 +8,21 @@ from typing import Any
 from hypothesis import note
 
 from slurmgate.core import steps
-from slurmgate.core.outcomes import AdmissionOutcome, NeverSent, NotNow, Refused, SubmitOutcome, Submitted, Task
+from slurmgate.core.outcomes import (
+    AdmissionOutcome,
+    Followed,
+    NeverSent,
+    NotNow,
+    Refused,
+    SubmitOutcome,
+    Submitted,
+    Task,
+)
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Stage, Step
 from slurmgate.core.states import STATES, Kind, state
 from slurmgate.core.steps import DELETION_DEADLINE
+from slurmgate.resources.jobbergate import JobbergateStatus
 from slurmgate.resources.submission import JobSubmissionStatus, Phase
 from tests.unit.core.build import (
     JOB,
@@ -74,24 +84,36 @@ class History:
         self.random = random = Random(seed)
         self.cluster = Cluster()
         self.array = random.random() < 0.4
+        self.follows = random.random() < 0.2
         draft = Draft().with_spec(writeSubmissionFiles=random.random() < 0.7, suspend=random.random() < 0.2)
-        if self.array:
+        if self.follows:
+            self.cluster.jobs = 1
+            draft = draft.following()
+        elif self.array:
             draft = draft.with_spec(array=ARRAY)
-        self.life = Life(draft.with_spec(cancel=True) if random.random() < 0.1 else draft)
+        draft = self.with_origin(draft)
+        self.life = Life(draft.with_spec(cancel=True) if random.random() < 0.1 else draft, jobbergate=True)
         self.may_have_been_sent = False
         self.end_was_told = False
         self.was_refused = False
+        self.was_shown = False
         self.ended: Phase | None = None
         self.job_id: str | None = None
         self.checked = 0
 
+    def with_origin(self, draft: Draft) -> Draft:
+        """What it has to do with Jobbergate."""
+        origins = [draft, from_jobbergate(draft), draft.from_jobbergate().finalized(), draft.registering()]
+        (draft,) = self.random.choices(origins, weights=[6, 2, 2, 1])
+        return draft
+
     def play(self) -> None:
-        happenings = [self.work, self.look, self.wait, self.edit, self.restart]
+        happenings = [self.work, self.look, self.wait, self.edit, self.restart, self.hear]
         self.check()
         for _ in range(LENGTH):
             if self.life.record.over:
                 break
-            (happening,) = self.random.choices(happenings, weights=[8, 8, 4, 2, 1])
+            (happening,) = self.random.choices(happenings, weights=[8, 8, 4, 2, 1, 1])
             happening()
             self.check()
 
@@ -123,6 +145,15 @@ class History:
         note("restart")
         self.life.restart()
 
+    def hear(self) -> None:
+        """Jobbergate hears how it stands, or does not."""
+        life, answers = self.life, self.random.random() < 0.5
+        note(f"Jobbergate answers: {answers}")
+        if answers:
+            life.hear(out=life.stage in {Stage.ENDED, Stage.RELEASED})
+        else:
+            life.not_heard()
+
     def work(self) -> None:
         life, random = self.life, self.random
         if life.record.not_before and random.random() < 0.8:
@@ -144,7 +175,11 @@ class History:
                 life.control(step, random.choice([None, UNREACHABLE, Refused(Reason.COMMAND_FAILED, "no")]))
 
     def _admit(self) -> None:
-        accepted = admission(array=ARRAY if self.array else None, held=self.life.record.wishes.suspend)
+        accepted: AdmissionOutcome = admission(array=ARRAY if self.array else None, held=self.life.record.wishes.suspend)
+        if self.follows:
+            accepted = Followed("kirby", JOB)
+        if self.life.record.submission_id and self.random.random() < 0.7:
+            self.life.recognise()
         outcomes: list[AdmissionOutcome] = [accepted, REFUSED, UNREACHABLE]
         (outcome,) = self.random.choices(outcomes, weights=[8, 1, 2])
         self.was_refused |= outcome is REFUSED
@@ -186,7 +221,7 @@ class History:
             return
         queue = self._rows()
         note(f"squeue: {queue}")
-        alive = any(task.token and state(task.state).kind is not Kind.ENDED for task in self._mine(queue))
+        alive = any(self._is_certainly_mine(task) and state(task.state).kind is not Kind.ENDED for task in self._mine(queue))
         life.queue(*queue)
         assert life.stage is Stage.KNOWN, "squeue alone ended a job"
         if not life.record.unread:
@@ -236,9 +271,16 @@ class History:
         self.end_was_told |= any(state(task.state).kind is Kind.ENDED for task in mine)
         return mine
 
-    @staticmethod
-    def _is_mine(task: Task) -> bool:
+    def _is_mine(self, task: Task) -> bool:
+        if self.follows:
+            return task.job_id == JOB and task.user == "kirby"
         return task.job_id == JOB and task.user in {None, "kirby"} and task.token in {None, TOKEN}
+
+    def _is_certainly_mine(self, task: Task) -> bool:
+        slurm = self.life.status.slurm
+        if self.follows:
+            return bool(slurm and slurm.submit_time and task.submit_time == slurm.submit_time)
+        return task.token is not None
 
     # What always holds
 
@@ -261,6 +303,12 @@ class History:
             assert record.user
         if record.stage in {Stage.ENDED, Stage.RELEASED}:
             assert step in {None, Step.TIDY, Step.LET_GO}
+        if self.follows:
+            assert step not in {Step.SUBMIT, Step.FIND, Step.DISOWN, Step.TIDY}
+        if record.stage is Stage.ENDED and record.unheard and step is not None:
+            assert step is Step.LET_GO
+            assert record.deletion_seen
+            assert self.life.now - record.deletion_seen >= DELETION_DEADLINE
 
     def _the_job_id_stays(self) -> None:
         found = self.life.record.job_id
@@ -269,15 +317,21 @@ class History:
         self.job_id = found
 
     def _the_end_has_a_cause_and_stays(self) -> None:
-        phase = self.life.status.phase
+        phase, slurm = self.life.status.phase, self.life.status.slurm
         assert self.ended in {None, phase}
+        self.was_shown |= bool(slurm and slurm.state)
         if phase is None or not phase.ended or self.ended:
             return
         self.ended = phase
         wishes = self.life.record.wishes
         match phase:
+            case Phase.REJECTED if self.follows and self.job_id:
+                assert not self.was_shown
             case Phase.REJECTED:
                 assert self.was_refused
+            case Phase.CANCELLED if self.job_id is None and self.follows:
+                assert wishes.deleted
+                assert not self.life.record.finalized
             case Phase.CANCELLED if self.job_id is None:
                 assert not self.may_have_been_sent
                 assert wishes.cancel or wishes.deleted
@@ -291,7 +345,7 @@ class History:
             for seconds in (1, 29, 31, 119, 151, 599, 601, 100_000):
                 later = now + timedelta(seconds=seconds)
                 if wake is None or later < wake:
-                    assert steps.next_step(record, later) is None
+                    assert steps.next_step(record, later, jobbergate=True) is None
 
     # How it ends
 
@@ -303,18 +357,8 @@ class History:
             life.delete()
         began = life.now
         while not life.record.over:
-            before, step = life.record, life.next_step
-            match step:
-                case None:
-                    pass
-                case Step.FIND:
-                    life.find(self.cluster.look_up() if cluster_answers else UNCERTAIN)
-                case Step.LET_GO:
-                    life.let_go()
-                case Step.CANCEL | Step.HOLD | Step.RELEASE | Step.DISOWN | Step.TIDY:
-                    life.control(step, None if cluster_answers else UNREACHABLE)
-                case _:
-                    raise AssertionError(f"{step} for something that is deleted")
+            before = life.record
+            self._take_the_next_step(life, answers=cluster_answers)
             if cluster_answers and life.stage is Stage.KNOWN and life.record.cancelled:
                 index = ARRAY if self.array else None
                 life.queue(row("CANCELLED", index)).account(record_of("CANCELLED", index))
@@ -324,6 +368,34 @@ class History:
                 life.now = wake
             assert life.record.deletion_seen
             assert life.now <= max(began, life.record.deletion_seen + DELETION_DEADLINE)
+
+    def _take_the_next_step(self, life: Life, *, answers: bool) -> None:
+        match step := life.next_step:
+            case None if life.stage is Stage.ENDED and answers:
+                life.hear()
+            case None if life.record.would_run_again:  # for that it waits whatever else is due
+                life.told()
+            case None:
+                pass
+            case Step.ADMIT if self.follows:
+                life.admit(Followed("kirby", JOB) if answers else UNREACHABLE)
+            case Step.ADMIT if life.record.submission_id and answers:
+                life.recognise().admit()
+            case Step.ADMIT if life.record.submission_id:
+                life.admit(UNREACHABLE)
+            case Step.FIND:
+                life.find(self.cluster.look_up() if answers else UNCERTAIN)
+            case Step.LET_GO:
+                life.let_go()
+            case Step.CANCEL | Step.HOLD | Step.RELEASE | Step.DISOWN | Step.TIDY:
+                life.control(step, None if answers else UNREACHABLE)
+            case _:
+                raise AssertionError(f"{step} for something that is deleted")
+
+
+def from_jobbergate(draft: Draft) -> Draft:
+    """It is what Jobbergate says of its submission."""
+    return draft.from_jobbergate(7).with_status(JobSubmissionStatus(jobbergate=JobbergateStatus(id=7, name="hello")))
 
 
 def check_status(status: JobSubmissionStatus) -> None:
@@ -338,3 +410,4 @@ def check_status(status: JobSubmissionStatus) -> None:
     failed, lost = said["Failed"].status == "True", said["Running"].status == "Unknown"
     assert "Stalled" in said if failed else "Stalled" not in said or lost
     assert not (said["Complete"].status == "True" and said["Failed"].status == "True")
+    assert "Synced" in said or status.jobbergate is None

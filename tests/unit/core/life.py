@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Self
 
-from slurmgate.core import desired, following, lifecycle, steps
+from slurmgate.core import desired, following, hearing, lifecycle, steps
 from slurmgate.core.decision import Decision, Event
 from slurmgate.core.outcomes import (
     Admission,
     AdmissionOutcome,
     ControlOutcome,
     FindOutcome,
+    Followed,
     Observation,
     SubmitOutcome,
     Submitted,
@@ -20,6 +21,7 @@ from slurmgate.core.outcomes import (
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record, Stage, Step
 from slurmgate.resources.base import Condition
+from slurmgate.resources.jobbergate import JobbergateStatus
 from slurmgate.resources.submission import JobSubmission, JobSubmissionStatus
 from tests.unit.core.build import JOB, NOW, SACCT_DOWN, Draft, admission, exit_records, sacct, squeue
 
@@ -27,11 +29,15 @@ LOST_AFTER = timedelta(minutes=10)
 
 
 class Life:
-    """One submission in the hands of the state machine; keeps what would be written to the API, as the engine does."""
+    """One submission in the hands of the state machine; keeps what would be written to the API, as the engine does.
 
-    def __init__(self, draft: Draft | None = None, *, now: datetime = NOW) -> None:
+    `jobbergate`: its cluster has one.
+    """
+
+    def __init__(self, draft: Draft | None = None, *, now: datetime = NOW, jobbergate: bool = False) -> None:
         self.draft = draft or Draft()
         self.now = now
+        self.jobbergate = jobbergate
         self.events: list[Event] = []
         self.writes: list[JobSubmissionStatus] = []
         self._record: Record | None = None
@@ -54,7 +60,7 @@ class Life:
 
     @property
     def next_step(self) -> Step | None:
-        return steps.next_step(self.record, self.now)
+        return steps.next_step(self.record, self.now, jobbergate=self.jobbergate)
 
     def condition(self, kind: str) -> Condition | None:
         return next((each for each in self.status.conditions if each.type == kind), None)
@@ -92,7 +98,7 @@ class Life:
 
     def admit(self, outcome: AdmissionOutcome | None = None) -> Self:
         outcome = outcome or admission()
-        if isinstance(outcome, Admission):
+        if isinstance(outcome, Admission | Followed):
             self.draft = self.draft.finalized()
         return self._apply(lifecycle.admitted(self.record, outcome, self.now))
 
@@ -115,6 +121,23 @@ class Life:
     def let_go(self) -> Self:
         self.draft = self.draft.released()
         return self._apply(lifecycle.let_go(self.record))
+
+    def recognise(self) -> Self:
+        """It is the submission of Jobbergate that it says it is: found out while it is admitted."""
+        self._record = hearing.recognised(self.record, JobbergateStatus(id=self.record.submission_id or 7))
+        return self
+
+    def told(self, word: str = "PENDING") -> Self:
+        """Jobbergate has accepted a report."""
+        return self._apply(hearing.told(self.record, word, self.now))
+
+    def hear(self, *, out: bool = True, disagreement: str | None = None) -> Self:
+        """There is nothing to tell Jobbergate; `out`: nor will there be. `disagreement`: what it has there is not so."""
+        return self._apply(hearing.in_step(self.record, self.now, over=out, disagreement=disagreement))
+
+    def not_heard(self, reason: Reason = Reason.JOBBERGATE_UNAVAILABLE, message: str = "no route to host") -> Self:
+        """Jobbergate could not be told."""
+        return self._apply(hearing.untold(self.record, reason, message, self.now))
 
     def queue(self, *rows: Task) -> Self:
         """Squeue answers with these rows."""

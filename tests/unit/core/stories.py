@@ -102,9 +102,24 @@ def requeued_then_success() -> Life:
 
 
 def node_failure_then_final() -> Life:
-    life = ran().queue(pending("BeginTime", restarts=1)).account(record_of("NODE_FAIL"))  # accounting has the first run's end
-    life.wait(60).queue(row("RUNNING", restarts=1)).wait(10).queue()
-    return life.account(record_of("NODE_FAIL", exit_code=1))
+    life = ran().queue(pending("BeginTime", restarts=1, submit_time=at(60)))
+    life.account(record_of("NODE_FAIL"))  # accounting has the first run's end
+    life.wait(60).queue(row("RUNNING", restarts=1, submit_time=at(60))).wait(10).queue()
+    return life.account(record_of("NODE_FAIL", exit_code=1, submit_time=at(60)))
+
+
+def accounting_lags_behind_a_requeued_job() -> Life:
+    life = ran().queue(pending("BeginTime", restarts=1, submit_time=at(60))).wait(60)
+    life.queue(row("RUNNING", restarts=1, submit_time=at(60))).wait(10)
+    life.queue().account(record_of("NODE_FAIL")).restart()
+    life.queue().account(record_of("NODE_FAIL"))
+    return life.queue().account(record_of("COMPLETED", submit_time=at(60)))
+
+
+def accounting_lags_behind_a_requeued_task() -> Life:
+    life = Life().known(array="0-1").queue(row("COMPLETED", "0"), pending("BeginTime", "1", restarts=1, submit_time=at(60)))
+    life.queue().account(record_of("COMPLETED", "0"), record_of("NODE_FAIL", "1"))
+    return life.queue().account(record_of("COMPLETED", "0"), record_of("COMPLETED", "1", submit_time=at(60)))
 
 
 def purged_before_it_was_seen() -> Life:
@@ -129,6 +144,15 @@ def accounting_is_down() -> Life:
     life = ran().queue(row("FAILED"))
     for _ in range(20):
         life.account_fails().wait(5).queue(row("FAILED"))
+    return life
+
+
+def accounting_knows_half_of_the_end() -> Life:
+    """Of a real slurmdbd that was killed just when the job ended, and never heard of the rest."""
+    life = ran()
+    half = record_of("COMPLETED", exit_code=None, signal=None, end_time=None, elapsed_seconds=None, cpu_seconds=None)
+    for _ in range(20):
+        life.wait(5).queue().account(half)
     return life
 
 

@@ -82,6 +82,34 @@ CASES: dict[str, tuple[Health, list[bool | None], bool | None, Reason]] = {
         U,
         Reason.NOT_CHECKED,
     ),
+    "a plugin knows the people, and fails for some": (
+        Health(mapping=MappingHealth(None, ("kirby: plugin staff failed",)), answer=facts()),
+        [N, Y, Y, Y, Y, Y, Y],
+        Y,
+        Reason.PROBLEMS_FOUND,
+    ),
+    "a plugin knows the people, and fails": (
+        Health(
+            mapping=MappingHealth(None, unreadable="plugin staff failed", source_down=Reason.PLUGIN_UNAVAILABLE), answer=facts()
+        ),
+        [N, Y, Y, Y, Y, Y, Y],
+        N,
+        Reason.PLUGIN_UNAVAILABLE,
+    ),
+    "a directory knows the people, and does not answer": (
+        Health(
+            MappingHealth(None, unreadable="ldaps://a: timed out", source_down=Reason.DIRECTORY_UNAVAILABLE), answer=facts()
+        ),
+        [N, Y, Y, Y, Y, Y, Y],
+        N,
+        Reason.DIRECTORY_UNAVAILABLE,
+    ),
+    "everybody is the same user, which is said although all is well": (
+        Health(mapping=MappingHealth(1, everybody="jarvice"), answer=facts()),
+        [Y, Y, Y, Y, Y, Y, Y],
+        Y,
+        Reason.SINGLE_USER,
+    ),
     "the host keys cannot be read": (
         Health(mapping=GOOD, configuration="ConfigMap host-keys does not exist", answer=facts()),
         [Y, Y, Y, Y, Y, Y, Y],
@@ -117,6 +145,24 @@ def test_what_was_known_stays_known_while_the_cluster_does_not_answer() -> None:
     assert isinstance(health.answer, Unavailable)
 
 
+def test_that_nobody_is_known_who_could_ask_is_told_when_it_is_so_for_a_while() -> None:
+    starting = Health(mapping=MappingHealth(usable=None)).told(None)
+    assert not starting.tells
+    lonely = starting.told(None)
+    assert lonely.tells
+    kind, value, reason, message = cluster_conditions(lonely)[-1]
+    assert (kind, value, reason) == ("Ready", None, Reason.NOT_CHECKED)
+    assert "known once they submit something" in message
+    assert cluster_conditions(lonely.told(FACTS))[-1][1] is True
+
+
 def test_the_words_of_what_is_wrong_are_told() -> None:
     conditions = cluster_conditions(Health(mapping=GOOD, answer=down(Reason.CLUSTER_UNREACHABLE)))
     assert conditions[-1][3] == "words about ClusterUnreachable"
+
+
+def test_who_everybody_is_stands_in_both_conditions() -> None:
+    conditions = cluster_conditions(Health(mapping=MappingHealth(1, everybody="jarvice"), answer=facts()))
+    words = {message for kind, _, _, message in conditions if kind in {"MappingValid", "Ready"}}
+    assert len(words) == 1
+    assert words.pop().startswith("Everybody's jobs run as jarvice: ")

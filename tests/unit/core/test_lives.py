@@ -121,6 +121,16 @@ STORIES = {
         [*RAN, ("Submitted", "PENDING", "Requeued"), RUNNING, ("Aborted", "NODE_FAIL", "NodeFail")],
         ["Running", "!Requeued", "Running", "!NodeFail"],
     ),
+    "accounting has only the end of the run before": Story(
+        stories.accounting_lags_behind_a_requeued_job,
+        [*RAN, ("Submitted", "PENDING", "Requeued"), RUNNING, ("Done", "COMPLETED", "Completed")],
+        ["Running", "!Requeued", "Running", "Completed"],
+    ),
+    "accounting has only the end of the run before of a task": Story(
+        stories.accounting_lags_behind_a_requeued_task,
+        [*BEGUN, ("Submitted", "PENDING", "Requeued"), ("Done", "COMPLETED", "Completed")],
+        ["!Requeued", "Completed"],
+    ),
     "purged before it was seen": Story(
         stories.purged_before_it_was_seen, [*BEGUN, ("Done", "COMPLETED", "Completed")], ["Completed"]
     ),
@@ -130,6 +140,9 @@ STORIES = {
     ),
     "accounting is down": Story(
         stories.accounting_is_down, [*RAN, ("Aborted", "FAILED", "JobFailed")], ["Running", "!JobFailed"]
+    ),
+    "accounting knows half of the end": Story(
+        stories.accounting_knows_half_of_the_end, [*RAN, ("Done", "COMPLETED", "Completed")], ["Running", "Completed"]
     ),
     "accounting is down and the job was purged unseen": Story(
         stories.accounting_is_down_and_the_job_was_purged_unseen, RAN, ["Running"]
@@ -283,8 +296,9 @@ def test_a_requeued_job_keeps_how_often_it_was_requeued() -> None:
     assert slurm.restarts == 1
 
 
-def test_the_end_that_accounting_never_told_comes_from_squeue_without_exit_code() -> None:
-    life = stories.accounting_is_down()
+@pytest.mark.parametrize("story", [stories.accounting_is_down, stories.accounting_knows_half_of_the_end])
+def test_how_it_ended_is_told_without_exit_code_if_accounting_never_tells_that(story: Callable[[], Life]) -> None:
+    life = story()
     assert life.status.slurm
     assert (life.status.slurm.exit_code, life.status.usage) == (None, None)
     assert life.now - at(12) >= ACCOUNTING_GRACE

@@ -5,7 +5,7 @@ import pytest
 from slurmgate.core.outcomes import Observation, Seen, Source, Task
 from slurmgate.core.record import Stage, Step
 from slurmgate.resources.submission import Phase
-from tests.unit.core.build import JOB, SACCT_DOWN, at, pending, record_of, row
+from tests.unit.core.build import JOB, SACCT_DOWN, UNREACHABLE, at, pending, record_of, row
 from tests.unit.core.life import LOST_AFTER, Life
 
 LONG = LOST_AFTER.total_seconds()
@@ -159,3 +159,12 @@ def test_a_job_of_the_same_user_that_has_our_id_now_is_not_ours_however_little_w
     life.wait(5).queue(row("FAILED", token=None, submit_time=at(300)))
     life.account(record_of("FAILED", token=None, submit_time=at(300)))
     assert life.status.phase is Phase.SUBMITTED
+
+
+def test_that_a_lost_job_cannot_be_cancelled_is_not_said_in_its_place() -> None:
+    life = lost().cancel()
+    assert life.next_step is Step.CANCEL
+    life.control(Step.CANCEL, UNREACHABLE)
+    assert life.shows() == LOST
+    assert life.next_step is None
+    assert life.wait(5).next_step is Step.CANCEL

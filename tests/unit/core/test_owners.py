@@ -32,6 +32,7 @@ RULES = {
     "a name that only ends alike is another": (KIRBY, f"x{KIRBY}", False),
     "a plus address is another": (KIRBY, "kirby+x@nintendo.example", False),
     "semicolons separate nothing": (f"mario@nintendo.example;{KIRBY}", KIRBY, False),
+    "a space that is none in ASCII separates nothing": (f"mario@nintendo.example\N{NO-BREAK SPACE}{KIRBY}", KIRBY, False),
     "quotes are not taken off": (f'"{KIRBY}"', KIRBY, False),
     "a Kelvin sign is no k": (KIRBY, "\N{KELVIN SIGN}irby@nintendo.example", False),
     "a Kelvin sign in the annotation is no k": ("\N{KELVIN SIGN}irby@nintendo.example", KIRBY, False),

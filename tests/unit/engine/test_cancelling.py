@@ -39,7 +39,9 @@ def cancelled(world: World) -> set[str]:
 async def test_what_is_asked_for_while_one_scancel_runs_goes_with_the_next(world: World) -> None:
     tokens = await submitted(world, [another(number) for number in range(MANY)])
     world.gates.close("cancel")
-    cancel(world, tokens)
+    cancel(world, tokens[:1])
+    await world.gates.reached("cancel")
+    cancel(world, tokens[1:])
     await asyncio.sleep(5)
     world.gates.open("cancel")
     await asyncio.sleep(5)
@@ -100,3 +102,14 @@ async def test_neither_is_it_let_go(world: World, ours: bool) -> None:
     job.token = mine  # as when slurmctld is restored
     await asyncio.sleep(60)
     assert not job.held
+
+
+async def test_the_service_user_cancels_and_holds_where_the_user_cannot_log_in(world: World) -> None:
+    (token,) = await submitted(world, [another(1)])
+    world.slurm.locked_out.add("kirby")
+    cancel(world, [token])
+    await asyncio.sleep(60)
+    assert cancelled(world) == set()
+    world.site.service_users.append("jarvice")
+    await asyncio.sleep(600)
+    assert cancelled(world) == {token}

@@ -8,7 +8,9 @@ import pytest
 
 from slurmgate.core.reasons import Reason
 from slurmgate.engine.intake import Intake
+from slurmgate.engine.people.people import Residents
 from slurmgate.engine.site import Site
+from slurmgate.plugins.installed import Plugins
 from slurmgate.resources.cluster import SlurmCluster
 from slurmgate.resources.submission import Phase
 from tests.unit.core.build import (
@@ -30,7 +32,7 @@ class OpenSite(FakeSite):
         self.cluster = cluster
         self.runs = False
         self._use = use
-        self.name = cluster.metadata.name
+        self.name, self.spec = cluster.metadata.name, cluster.spec
 
     @property
     def uid(self) -> str:
@@ -56,9 +58,17 @@ class Operator:
     def __init__(self, world: World) -> None:
         self.world = world
         self.sites: list[OpenSite] = []
-        self.intake = Intake(sites=self._open, outbox=world.api, references=world.references, metrics=world.metrics, clock=now)
+        self.intake = Intake(
+            sites=self._open,
+            outbox=world.api,
+            references=world.references,
+            objects=None,  # type: ignore[arg-type]
+            plugins=Plugins(world.metrics),
+            metrics=world.metrics,
+            clock=now,
+        )
 
-    def _open(self, cluster: SlurmCluster, *, use: Callable[[Site], None]) -> Site:
+    def _open(self, cluster: SlurmCluster, *, residents: Residents, use: Callable[[Site], None]) -> Site:
         self.sites.append(OpenSite(self.world, cluster, use))
         return cast("Site", self.sites[-1])
 
@@ -255,3 +265,20 @@ async def test_the_end_waits_for_what_is_under_way_but_not_for_ever(operator: Op
     assert 4 < loop.time() - began < 6
     assert not operator.sites[0].runs
     assert not operator.world.slurm.jobs
+
+
+async def test_two_clusters_cannot_have_one_client_in_jobbergate(operator: Operator) -> None:
+    jobbergate = {
+        "url": "https://api.example.org",
+        "oidcUrl": "https://issuer.example.org/realms/site",
+        "clientId": "valhalla",
+        "clientSecretRef": {"name": "client", "key": "secret"},
+        "namespace": "jobbergate",
+    }
+    operator.hears_of_cluster(spec={**CLUSTER.wire(), "jobbergate": jobbergate})
+    again = {**jobbergate, "url": "https://api.example.org/jobbergate/", "namespace": "elsewhere"}
+    operator.hears_of_cluster(spec={**CLUSTER.wire(), "jobbergate": again}, name="niflheim", uid="cluster-2")
+    other = {**jobbergate, "clientId": "niflheim"}
+    operator.hears_of_cluster(spec={**CLUSTER.wire(), "jobbergate": other}, name="asgard", uid="cluster-3")
+    ((name, problem),) = operator.world.api.refused_clusters
+    assert (name, "SlurmCluster valhalla" in problem) == ("niflheim", True)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from slurmgate.engine.cluster import STEPPERS, STEPPERS_PER_OWNER
+from slurmgate.engine.cluster import AT_WORK, AT_WORK_PER_OWNER
+from slurmgate.engine.weight import weight
 from slurmgate.resources.submission import Phase
 from tests.unit.core.build import (
     Draft,
@@ -24,16 +25,19 @@ async def test_a_slow_submission_does_not_hold_up_the_others(world: World) -> No
     assert len(world.slurm.jobs) == 2
 
 
-OWNERS = [f"user{number}@nintendo.example" for number in range(2 * STEPPERS)]
+FROM_CONFIG_MAP = {"configMapKeyRef": {"name": "scripts", "key": "run.sh"}}
+FIT = -(-AT_WORK // weight(another(0, script=FROM_CONFIG_MAP).build().spec))
+OWNERS = [f"user{number}@nintendo.example" for number in range(2 * FIT)]
 
 
-async def test_many_are_worked_on_at_once_but_not_more_than_there_are_steppers(world: World) -> None:
+@pytest.mark.slow
+async def test_many_are_worked_on_at_once_but_not_more_than_there_is_room_for(world: World) -> None:
     world.site.users_by_owner |= {owner: owner.partition("@")[0] for owner in OWNERS}
     world.gates.close("stage")
     for number, owner in enumerate(OWNERS):
-        world.api.create(another(number, owner=owner))
+        world.api.create(another(number, owner=owner, script=FROM_CONFIG_MAP))
     await world.settle(seconds=60)
-    assert world.gates.passed["stage"] == STEPPERS
+    assert world.gates.passed["stage"] == FIT
     world.gates.open("stage")
     await world.settle()
     assert len(world.slurm.jobs) == len(OWNERS)
@@ -46,7 +50,7 @@ async def test_who_has_many_that_hang_keeps_nobody_waiting(world: World) -> None
     for number in range(100):
         world.api.create(another(number))
     await world.settle(seconds=60)
-    assert world.gates.passed["stage"] == STEPPERS_PER_OWNER
+    assert world.gates.passed["stage"] == AT_WORK_PER_OWNER
     hanging = world.gates.release_others("stage")
     world.api.create(another(100, owner="mario@nintendo.example"))
     await world.settle(seconds=60)
@@ -56,6 +60,7 @@ async def test_who_has_many_that_hang_keeps_nobody_waiting(world: World) -> None
     assert len(world.slurm.jobs) == 101
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("over", ["rejected", "done"])
 async def test_nothing_stays_in_memory_of_what_is_over(world: World, over: str) -> None:
     world.references.owners = None if over == "rejected" else world.references.owners

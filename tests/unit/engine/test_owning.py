@@ -15,6 +15,7 @@ from tests.unit.core.build import JOB, TOKEN, at, pending, record_of, row
 from tests.unit.core.life import Life
 
 DOWN = Unavailable(Reason.ACCOUNTING_UNAVAILABLE, "slurmdbd")
+LOCKED_OUT = Unavailable(Reason.AUTHENTICATION_FAILED, "his key was refused")
 
 
 @dataclass
@@ -30,12 +31,21 @@ class Slurm:
     def gateway(self) -> "Slurm":
         return self
 
+    locked_out: Collection[str] = ()
+    service_user: str = ""
+
+    def agents(self, user: str) -> tuple[str, ...]:
+        return (user, self.service_user) if self.service_user else (user,)
+
     async def observe(self, user: str, users: Collection[str] | None) -> Observation:
-        assert [user] == list(users or ())
+        assert list(users or ()) == ["kirby"]
+        if user in self.locked_out:
+            return LOCKED_OUT
         return Seen(Source.QUEUE, {JOB: tuple(self.queue)} if self.queue else {})
 
     async def account(self, user: str, job_ids: Sequence[str]) -> Observation:
-        assert (user, job_ids) == ("kirby", [JOB])
+        assert user not in self.locked_out
+        assert job_ids == [JOB]
         return (
             self.accounting if isinstance(self.accounting, Unavailable) else Seen(Source.ACCOUNTING, {JOB: (*self.accounting,)})
         )
@@ -70,14 +80,42 @@ STILL_OURS: dict[str, tuple[Slurm, bool | Unavailable]] = {
 @pytest.mark.parametrize(("slurm", "answer"), STILL_OURS.values(), ids=STILL_OURS.keys())
 async def test_the_very_job(slurm: Any, answer: bool | Unavailable) -> None:
     record = Life().known().queue(pending()).record
-    assert await still_ours(slurm, "kirby", [record]) == {TOKEN: answer}
+    assert await still_ours(slurm, "kirby", [record]) == ("kirby", {TOKEN: answer})
+
+
+AGENTS: dict[str, tuple[Slurm, str, bool | Unavailable]] = {
+    "the user": (Slurm([pending()], service_user="jarvice"), "kirby", True),
+    "the service user, where the user cannot log in": (
+        Slurm([pending()], service_user="jarvice", locked_out={"kirby"}),
+        "jarvice",
+        True,
+    ),
+    "the service user, who asks the accounting as well": (
+        Slurm([nameless()], [row("RUNNING", submit_time=AGAIN)], service_user="jarvice", locked_out={"kirby"}),
+        "jarvice",
+        True,
+    ),
+    "nobody, where neither can log in": (
+        Slurm([pending()], service_user="jarvice", locked_out={"kirby", "jarvice"}),
+        "jarvice",
+        LOCKED_OUT,
+    ),
+    "nobody, where there is no service user": (Slurm([pending()], locked_out={"kirby"}), "kirby", LOCKED_OUT),
+    "the user, whose trouble is not his alone": (Slurm([nameless()], DOWN, service_user="jarvice"), "kirby", DOWN),
+}
+
+
+@pytest.mark.parametrize(("slurm", "agent", "answer"), AGENTS.values(), ids=AGENTS.keys())
+async def test_who_may_do_something_to_it(slurm: Any, agent: str, answer: bool | Unavailable) -> None:
+    record = Life().known().queue(pending()).record
+    assert await still_ours(slurm, "kirby", [record]) == (agent, {TOKEN: answer})
 
 
 async def test_one_that_cannot_be_told_keeps_no_other_one_back() -> None:
     doubtful = Life().known().queue(pending()).record
     certain = replace(doubtful, token="another")
     slurm: Any = Slurm([nameless()], DOWN)
-    answers = await still_ours(slurm, "kirby", [doubtful, replace(certain, status=_with_job(certain, "8"))])
+    _, answers = await still_ours(slurm, "kirby", [doubtful, replace(certain, status=_with_job(certain, "8"))])
     assert answers == {TOKEN: DOWN, "another": False}
 
 

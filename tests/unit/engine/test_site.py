@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,8 +12,9 @@ import yaml
 from slurmgate.core.outcomes import ClusterFacts, Refused, Unavailable
 from slurmgate.core.reasons import Reason
 from slurmgate.engine import site as module
-from slurmgate.engine.site import Site
+from slurmgate.engine.site import WITNESSES, Site
 from slurmgate.kube.content import Content, Kind
+from slurmgate.plugins.installed import Plugins
 from slurmgate.resources.cluster import SlurmCluster, SlurmClusterStatus
 from slurmgate.telemetry.metrics import Metrics
 
@@ -21,6 +23,7 @@ ENTRIES = [
     {"mail": f"{user}@nintendo.example", "mapped_user": user, "ssh_private_key_secret": {"name": "k", "key": "k"}}
     for user in ("kirby", "mario")
 ]
+ENTRIES[1] |= {"slurm_account": "mushrooms", "work_directory": "/scratch/{uid}"}
 FACTS = ClusterFacts("22.05.8", "valhalla", hides_jobs=False, accounting=True, partitions=())
 LOST = Unavailable(Reason.CLUSTER_UNREACHABLE, "the connection was lost")
 
@@ -28,7 +31,7 @@ LOST = Unavailable(Reason.CLUSTER_UNREACHABLE, "the connection was lost")
 class Cluster:
     """A SlurmCluster, the ConfigMaps it names, and what it was told to show."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **ssh: Any) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, access: dict[str, Any] | None = None, **ssh: Any) -> None:
         self.published: list[SlurmClusterStatus] = []
         self.used = 0
         self.answer: Callable[[], ClusterFacts | Unavailable] = lambda: FACTS
@@ -42,6 +45,8 @@ class Cluster:
                 **ssh,
             },
             "identity": {"mapping": {"configMap": MAPPING}},
+            "access": access or {},
+            "defaults": {"account": "everybodys", "partition": "cpu"},
         }
         metadata = {
             "name": "valhalla",
@@ -50,12 +55,15 @@ class Cluster:
             "generation": 1,
             "creationTimestamp": "2026-11-22T00:00:00Z",
         }
+        metrics = Metrics(version="0")
         self.site = Site(
             SlurmCluster.model_validate({"metadata": metadata, "spec": spec}),
             follow=self._follow,
             references=None,  # type: ignore[arg-type]
+            plugins=Plugins(metrics),
+            residents=set,
             outbox=self,
-            metrics=Metrics(version="0"),
+            metrics=metrics,
             use=lambda _: setattr(self, "used", self.used + 1),
             clock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
         )
@@ -139,7 +147,7 @@ async def test_a_mistake_of_ours_does_not_end_the_looking_after(start: Callable[
     cluster.answer = mistake
     cluster.read(MAPPING, HOST_KEYS)
     await asyncio.sleep(30)
-    assert cluster.asked == 2
+    assert cluster.asked == 1 + WITNESSES
     assert cluster.reasons() == [Reason.AVAILABLE]
 
 
@@ -148,10 +156,30 @@ async def test_nobody_is_the_service_user(start: Callable[..., Cluster]) -> None
     cluster = start(serviceUser={"name": "kirby", "privateKeySecretRef": key})
     cluster.read(MAPPING, HOST_KEYS)
     await asyncio.sleep(1)
-    refused = cluster.site.user_of("kirby@nintendo.example")
+    refused = await cluster.site.user_of("kirby@nintendo.example")
     assert isinstance(refused, Refused)
     assert refused.reason is Reason.USER_NOT_MAPPED
     assert "service user" in refused.message
+
+
+async def test_nobody_is_a_system_user_of_the_cluster(start: Callable[..., Cluster]) -> None:
+    cluster = start(access={"systemUsers": ["kirby"]})
+    cluster.read(MAPPING, HOST_KEYS)
+    await asyncio.sleep(1)
+    refused = await cluster.site.user_of("kirby@nintendo.example")
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.ACCESS_DENIED
+    assert await cluster.site.user_of("mario@nintendo.example") == "mario"
+
+
+async def test_what_an_entry_says_goes_before_the_defaults_of_the_cluster(start: Callable[..., Cluster]) -> None:
+    cluster = start()
+    cluster.read(MAPPING, HOST_KEYS)
+    await asyncio.sleep(1)
+    mario, kirby = (cluster.site.spec_for(f"{user}@nintendo.example").defaults for user in ("mario", "kirby"))
+    assert (mario.account, mario.partition, mario.working_directory) == ("mushrooms", "cpu", "/scratch/{uid}")
+    assert kirby == cluster.site.spec.defaults
+    assert kirby.account == "everybodys"
 
 
 @pytest.mark.parametrize(
@@ -182,3 +210,16 @@ async def test_one_whose_start_file_names_another_slurm_is_not_believed_alone(st
     await asyncio.sleep(1)
     assert cluster.site.controller_down is None
     assert cluster.reasons() == [Reason.AVAILABLE]
+
+
+async def test_one_whose_start_file_says_that_jobs_are_shown_is_not_asked_about_those_of_others(
+    start: Callable[..., Cluster],
+) -> None:
+    cluster = start()
+    hiding = replace(FACTS, hides_jobs=True)
+    answers = iter([replace(FACTS, accounting=False), hiding])
+    cluster.answer = lambda: next(answers, hiding)
+    cluster.read(MAPPING, HOST_KEYS)
+    await asyncio.sleep(1)
+    assert [question.users for question in cluster.site.questions({"kirby", "mario"})] == [{"kirby"}, {"mario"}]
+    assert cluster.site.keeps_accounting

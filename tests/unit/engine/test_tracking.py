@@ -1,11 +1,13 @@
 """The tracker: one look for all jobs, and nothing concluded from silence."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from slurmgate.core import following
 from slurmgate.core.decision import Decision
+from slurmgate.core.outcomes import Seen
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record
 from slurmgate.resources.submission import Phase
@@ -13,9 +15,10 @@ from tests.unit.core.build import (
     TOKEN,
     Draft,
 )
+from tests.unit.core.life import shown
 from tests.unit.engine.slurm import RUNS
 from tests.unit.engine.telling import another
-from tests.unit.engine.world import World
+from tests.unit.engine.world import CLUSTER, World
 
 
 async def running(world: World) -> None:
@@ -31,6 +34,25 @@ async def test_nobody_is_asked_while_there_is_no_job(world: World) -> None:
     assert not world.gates.passed
 
 
+async def test_the_longer_nothing_changes_the_more_seldom_slurm_is_asked_and_at_once_again_when_something_does(
+    world: World,
+) -> None:
+    limits = CLUSTER.limits.model_copy(update={"idle_poll_interval_seconds": 30})
+    world.site.spec = CLUSTER.model_copy(update={"limits": limits})
+    world.api.create(Draft().with_spec(suspend=True))
+
+    async def looks(*, seconds: float) -> int:
+        before = world.gates.passed["observe"]
+        await world.settle(seconds=seconds)
+        return world.gates.passed["observe"] - before
+
+    assert await looks(seconds=50) >= 9
+    await world.settle(seconds=1000)
+    assert await looks(seconds=300) == 10
+    world.api.create(another(1, suspend=True))
+    assert await looks(seconds=50) >= 9
+
+
 async def test_a_cluster_that_is_silent_for_a_day_changes_no_phase(world: World) -> None:
     await running(world)
     written = len(world.object().statuses)
@@ -41,6 +63,30 @@ async def test_a_cluster_that_is_silent_for_a_day_changes_no_phase(world: World)
     assert Reason.CONTROLLER_UNAVAILABLE in world.site.ill
     world.slurm.reachable = True
     await world.settle(seconds=20)
+    assert world.object().status.phase is Phase.DONE
+
+
+async def test_what_the_queue_goes_on_showing_is_thought_about_once_and_a_change_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thought: list[str] = []
+    decide = following.queue_seen
+
+    def counted(record: Record, seen: Seen, now: datetime) -> Decision:
+        thought.append(record.name)
+        return decide(record, seen, now)
+
+    monkeypatch.setattr(following, "queue_seen", counted)
+    world.api.create(Draft().with_spec(suspend=True))
+    await world.settle(seconds=30)
+    thought.clear()
+    looks = world.gates.passed["observe"]
+    await world.settle(seconds=300)
+    assert world.gates.passed["observe"] >= looks + 50
+    assert thought == []
+    world.api.edit(TOKEN, lambda draft: draft.suspended(wish=False))
+    await world.settle(seconds=300)
+    assert thought
     assert world.object().status.phase is Phase.DONE
 
 
@@ -91,10 +137,10 @@ async def test_a_job_that_trips_over_a_mistake_of_ours_leaves_the_others_watched
     await running(world)
     queue_seen = following.queue_seen
 
-    def tripping(record: Record, **answer: Any) -> Decision:
+    def tripping(record: Record, seen: Seen, **now: Any) -> Decision:
         if record.token == TOKEN:
             raise ZeroDivisionError
-        return queue_seen(record, **answer)
+        return queue_seen(record, seen, **now)
 
     monkeypatch.setattr(following, "queue_seen", tripping)
     await world.settle(seconds=RUNS + 60)
@@ -170,3 +216,18 @@ async def test_where_jobs_are_hidden_a_user_who_cannot_log_in_leaves_only_his_ow
     world.slurm.locked_out.clear()
     await world.settle(seconds=20)
     assert world.object().status.phase is Phase.DONE
+
+
+async def test_a_job_that_is_followed_is_not_another_submissions(world: World) -> None:
+    """Slurm may forget a job and give its id again."""
+    await running(world)
+    follower = another(2).following(world.slurm.jobs[0].id)
+    world.api.create(follower)
+    await world.settle(seconds=10)
+    followed = world.api.objects[str(follower.metadata["uid"])]
+    assert shown(followed.status)[1] is None
+
+    del world.api.objects[TOKEN]
+    world.worker.forget(TOKEN)
+    await world.settle(seconds=10)
+    assert shown(followed.status)[1] == "RUNNING"

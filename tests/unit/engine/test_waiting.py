@@ -7,6 +7,7 @@ import pytest
 
 from slurmgate.core.outcomes import NotNow
 from slurmgate.core.reasons import Reason
+from slurmgate.resources.access import Access
 from slurmgate.resources.base import FINALIZER
 from slurmgate.resources.submission import Phase
 from tests.unit.core.build import (
@@ -17,8 +18,18 @@ from tests.unit.engine.slurm import Sbatch
 from tests.unit.engine.telling import FROM_CONFIG_MAP, another, events, writes
 from tests.unit.engine.world import LAGS, World
 
+
+def limit(world: World, **access: object) -> None:
+    """Say who may use the cluster, and what of it."""
+    rules = Access.model_validate(access)
+    world.site.spec = world.site.spec.model_copy(update={"access": rules})
+
+
 REFUSALS: dict[str, tuple[Callable[[World], object], Draft, Reason]] = {
     "the namespace allows nobody": (lambda world: setattr(world.references, "owners", None), Draft(), Reason.OWNER_NOT_ALLOWED),
+    "the cluster is not for this namespace": (lambda world: limit(world, namespaces=["office"]), Draft(), Reason.ACCESS_DENIED),
+    "the cluster is not for this owner": (lambda world: limit(world, owners=["*@sega.example"]), Draft(), Reason.ACCESS_DENIED),
+    "slurm's default may be any": (lambda world: limit(world, partitions=["cpu"]), Draft(), Reason.ACCESS_DENIED),
     "an option is not allowed": (
         lambda world: None,
         Draft().with_spec(sbatchArguments=["--uid=0"]),

@@ -14,7 +14,7 @@ from tests.unit.engine.fastloop import FastLoop
 
 def queue_of_one() -> WorkQueue:
     """All keys are the same person's, and as many are worked on as anybody likes."""
-    return WorkQueue(lambda _: "kirby", at_once=1000)
+    return WorkQueue(lambda _: "kirby", per_owner=1000, in_all=1000)
 
 
 def owner(key: str) -> str:
@@ -161,7 +161,7 @@ FAIR = {
 
 @pytest.mark.parametrize("fair", FAIR.values(), ids=FAIR.keys())
 async def test_owners_take_turns(fair: Fair) -> None:
-    queue, news = WorkQueue(owner, at_once=2), dict(fair.news)
+    queue, news = WorkQueue(owner, per_owner=2, in_all=1000), dict(fair.news)
     for key in fair.added.split():
         queue.add(key)
     for expected in fair.order.split():
@@ -173,8 +173,20 @@ async def test_owners_take_turns(fair: Fair) -> None:
     assert await nothing_comes(queue)
 
 
+async def test_a_turn_can_be_several_keys_but_not_more_than_may_be_at_work() -> None:
+    queue = WorkQueue(owner, per_owner=5, in_all=1000, per_turn=2)
+    for key in ("a1", "a2", "a3", "b1", "c1", "c2", "c3", "a4", "a5", "a6"):
+        queue.add(key)
+    order = [await queue.get() for _ in range(9)]
+    assert order == ["a1", "a2", "b1", "c1", "c2", "a3", "a4", "c3", "a5"]
+    assert await nothing_comes(queue)
+    queue.done("a1")
+    assert await queue.get() == "a6"
+    assert not queue._turns
+
+
 async def test_no_owner_has_more_at_work_than_he_may() -> None:
-    queue = WorkQueue(owner, at_once=2)
+    queue = WorkQueue(owner, per_owner=2, in_all=1000)
     for key in ("a1", "a2", "a3", "b1"):
         queue.add(key)
     assert [await queue.get() for _ in range(3)] == ["a1", "b1", "a2"]
@@ -186,7 +198,7 @@ async def test_no_owner_has_more_at_work_than_he_may() -> None:
 
 
 async def test_a_place_that_becomes_free_goes_to_who_waits_for_it() -> None:
-    queue = WorkQueue(owner, at_once=1)
+    queue = WorkQueue(owner, per_owner=1, in_all=1000)
     queue.add("a1")
     assert await queue.get() == "a1"
     queue.add("a2")
@@ -197,8 +209,21 @@ async def test_a_place_that_becomes_free_goes_to_who_waits_for_it() -> None:
     assert await waiting == "a2"
 
 
+async def test_what_is_heavy_leaves_room_for_fewer_others() -> None:
+    queue = WorkQueue(owner, per_owner=3, in_all=5, weigh=lambda key: int(key[1]))
+    for key in ("a2", "a1", "a3", "b9", "c1"):
+        queue.add(key)
+    assert [await queue.get() for _ in range(2)] == ["a2", "b9"]
+    assert await nothing_comes(queue), "b's weighs more than there is room for, but nothing would make it lighter"
+    queue.done("b9")
+    assert [await queue.get() for _ in range(2)] == ["c1", "a1"]
+    assert await nothing_comes(queue), "a has what may be his"
+    queue.done("a1")
+    assert await queue.get() == "a3"
+
+
 async def test_nothing_stays_of_owners_whose_keys_are_done() -> None:
-    queue = WorkQueue(lambda key: key, at_once=2)
+    queue = WorkQueue(lambda key: key, per_owner=2, in_all=1000)
     for number in range(1000):
         queue.add(str(number))
         queue.add(str(number))
@@ -214,10 +239,11 @@ KEYS = st.sampled_from([f"{who}{number}" for who in "abc" for number in range(4)
     st.lists(st.tuples(KEYS, st.floats(0, 20), st.booleans()), max_size=60),
     st.integers(1, 4),
     st.integers(1, 3),
+    st.integers(1, 3),
     st.sampled_from(["", "a", "ab"]),
 )
 def test_no_key_is_lost_none_is_worked_on_twice_at_once_and_nobody_has_more_than_his_places(
-    adds: list[tuple[str, float, bool]], workers: int, at_once: int, slow: str
+    adds: list[tuple[str, float, bool]], workers: int, at_once: int, per_turn: int, slow: str
 ) -> None:
     """However keys are added: work on each begins once more after it was added for the last time.
 
@@ -226,7 +252,7 @@ def test_no_key_is_lost_none_is_worked_on_twice_at_once_and_nobody_has_more_than
     """
 
     async def play() -> None:
-        queue, loop = WorkQueue(owner, at_once=at_once), asyncio.get_running_loop()
+        queue, loop = WorkQueue(owner, per_owner=at_once, in_all=1000, per_turn=per_turn), asyncio.get_running_loop()
         working: Counter[str] = Counter()
         last_looked_at: dict[str, float] = {}
         last_added: dict[str, float] = {}

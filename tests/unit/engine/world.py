@@ -13,8 +13,11 @@ from slurmgate.core.outcomes import NotNow, Observation, Refused, Unavailable
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record
 from slurmgate.engine.cluster import ClusterWorker
+from slurmgate.engine.hooking import Hooks
 from slurmgate.engine.ports import Existing, ReferenceProblem, Undelivered
 from slurmgate.engine.site import Site
+from slurmgate.plugins.api import Hook
+from slurmgate.plugins.thread import PluginThread
 from slurmgate.resources.base import FINALIZER
 from slurmgate.resources.cluster import SlurmClusterSpec
 from slurmgate.resources.submission import JobSubmissionStatus, Metadata
@@ -31,7 +34,7 @@ CLUSTER = SlurmClusterSpec.model_validate(
     {
         "ssh": {"hosts": [{"host": "login1"}], "knownHosts": {"inline": "login1 ssh-ed25519 AAAA"}},
         "identity": {"mapping": {"configMap": "users"}},
-        "limits": {"pollIntervalSeconds": 5, "sweepIntervalSeconds": 86400},
+        "limits": {"pollIntervalSeconds": 5, "idlePollIntervalSeconds": 5, "sweepIntervalSeconds": 86400},
     }
 )
 LAGS = [0.001, 0.05, 3.0]
@@ -56,19 +59,26 @@ class FakeSite:
         self.strays: list[str] = []
         self.hides_jobs = False
         self.shut_out: set[str] = set()
+        self.service_users: list[str] = []
         self.ill: list[Reason] = []
 
     @property
     def users(self) -> frozenset[str]:
         return frozenset(self.users_by_owner.values())
 
-    def user_of(self, owner: str) -> str | Refused | NotNow:
+    async def user_of(self, owner: str) -> str | Refused | NotNow:
         if not self.mapping_is_there:
             return NotNow(Reason.MAPPING_NOT_LOADED, "it is still being read")
         return self.users_by_owner.get(owner) or Refused(Reason.USER_NOT_MAPPED, f"spec.owner: {owner} has no entry")
 
+    def spec_for(self, owner: str) -> SlurmClusterSpec:
+        return self.spec
+
     def questions(self, users: Collection[str]) -> list[Question]:
         return questions(users, service_user=None, hides_jobs=self.hides_jobs, shut_out=self.shut_out)
+
+    def agents(self, user: str) -> tuple[str, ...]:
+        return (user, *self.service_users)
 
     def note_strays(self, words: str) -> None:
         self.strays.append(words)
@@ -257,6 +267,7 @@ class World:
         self.references = FakeReferences(self.gates)
         self.api = FakeApi(self.gates)
         self.metrics = Metrics(version="0")
+        self.hooks: Sequence[PluginThread[Hook]] = ()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -274,6 +285,8 @@ class World:
             "valhalla",
             outbox=self.api,
             references=self.references,
+            objects=None,  # type: ignore[arg-type]
+            hooks=Hooks(self.hooks),
             metrics=self.metrics,
             claimed=lambda token: self.worker.claims(token),
             clock=now,

@@ -14,7 +14,8 @@ PARTS = ("spec", "status")
 
 KEYWORDS = {
     *("type", "description", "properties", "required", "items", "enum", "format", "default"),
-    *("minLength", "maxLength", "pattern", "minimum", "maximum", "minItems", "maxItems"),
+    *("minLength", "maxLength", "pattern", "minimum", "maximum", "minItems", "maxItems", "maxProperties"),
+    "additionalProperties",
     *("x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-int-or-string"),
 }
 """Those of apiextensions.k8s.io/v1 JSONSchemaProps that we use. `const`, `examples` and `$ref` are not of them."""
@@ -48,7 +49,7 @@ def test_every_level_is_structural(path: str) -> None:
         assert "type" not in node
     else:
         assert node["type"] in {"object", "array", "string", "integer", "number", "boolean"}
-    assert ("properties" in node) == (node.get("type") == "object")
+    assert (("properties" in node) != ("additionalProperties" in node)) == (node.get("type") == "object")
     assert ("items" in node) == (node.get("type") == "array")
     assert set(node.get("required", [])) <= node.get("properties", {}).keys()
 
@@ -68,7 +69,7 @@ def test_every_field_is_explained(path: str) -> None:
 def test_lists_of_named_things_are_merged_by_name(path: str) -> None:
     node = LISTS[path]
     fields = node["items"].get("properties", {})
-    if not fields:
+    if not fields or node.get("x-kubernetes-list-type") == "atomic":
         assert node.get("x-kubernetes-list-type") in {None, "set", "atomic"}
         return
     keys = node["x-kubernetes-list-map-keys"]
@@ -147,8 +148,9 @@ def test_there_is_no_way_back_from_a_cancellation() -> None:
 
 
 SOURCES = {
-    "spec.script": {"inline", "configMapKeyRef", "remotePath"},
-    "spec.files[]": {"inline", "inlineBase64", "configMapKeyRef", "secretKeyRef"},
+    "spec.script": {"inline", "configMapKeyRef", "remotePath", "slurmJobId"},
+    "spec.files[]": {"inline", "inlineBase64", "configMapKeyRef", "secretKeyRef", "jobbergate"},
+    "spec.jobbergate": {"submissionId", "register"},
     "spec.environment[]": {"value", "valueFrom"},
     "spec.environment[].valueFrom": {"configMapKeyRef", "secretKeyRef"},
 }

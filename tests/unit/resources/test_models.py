@@ -148,11 +148,30 @@ REFUSED: dict[str, Json] = {
     "ready at some time": {"readyWhen": "Whenever"},
 }
 
+LDAP: Json = {
+    "servers": ["ldaps://ldap1.example.org"],
+    "bind": {"name": "cn=slurmgate,dc=example,dc=org", "passwordSecretRef": KEY},
+    "base": "dc=example,dc=org",
+}
+
+
+def ldap(**fields: Any) -> Json:
+    return {"identity": {"ldap": {**LDAP, **fields}}}
+
+
 CLUSTERS_TAKEN: dict[str, Json] = {
     "nothing but what is needed": {},
     "an address": {"ssh": {"hosts": [{"host": "2001:db8::1", "port": 2222}], "knownHosts": {"inline": "x"}}},
     "host keys from a Secret": {"ssh": {"hosts": [{"host": "a"}], "knownHosts": {"secretKeyRef": KEY}}},
     "a mapping in a Secret": {"identity": {"mapping": {"secret": "users", "key": "m.yaml"}}},
+    "a plugin": {"identity": {"plugin": {"name": "staff-v2", "parameters": {"url": "ldaps://x", "Base DN": ""}}}},
+    "a directory": ldap(),
+    "servers of a directory": ldap(servers=["ldaps://a:1636", "ldap://b", "ldap://[2001:db8::1]:389"], startTls=True),
+    "an Active Directory": ldap(
+        filter="(&(objectClass=user)(|(mail={mail})(userPrincipalName={mail})))", userAttribute="sAMAccountName"
+    ),
+    "a Secret for each user": ldap(keySecretTemplate="slurm-key-{user}"),
+    "one for everybody": {"identity": {"singleUser": {"name": "jarvice", "privateKeySecretRef": KEY}}},
     "options that are allowed and denied": {"allowOptions": ["chdir"], "denyOptions": ["reservation"]},
     "other paths": {"commands": {"sbatch": "/opt/slurm/22.05/bin/sbatch"}},
     "a slow poll": {"limits": {"pollIntervalSeconds": 3600}},
@@ -165,7 +184,20 @@ CLUSTERS_REFUSED: dict[str, Json] = {
         "ssh": {"hosts": [{"host": "-oProxyCommand=id x"}], "knownHosts": {"inline": "x"}}
     },
     "a port that does not exist": {"ssh": {"hosts": [{"host": "a", "port": 65536}], "knownHosts": {"inline": "x"}}},
-    "no mapping": {"identity": {}},
+    "nobody who knows anybody": {"identity": None},
+    "a plugin without a name": {"identity": {"plugin": {"parameters": {}}}},
+    "two plugins in one": {"identity": {"plugin": {"name": "a,b"}}},
+    "a parameter that is no text": {"identity": {"plugin": {"name": "a", "parameters": {"port": 636}}}},
+    "a parameter that is too long": {"identity": {"plugin": {"name": "a", "parameters": {"filter": "x" * 1025}}}},
+    "a directory without servers": ldap(servers=[]),
+    "a server that is no address": ldap(servers=["ldaps://a/dc=org"]),
+    "a server by HTTP": ldap(servers=["https://a"]),
+    "a server with a password in its address": ldap(servers=["ldaps://me:secret@a"]),
+    "a filter without parentheses": ldap(filter="mail={mail}"),
+    "a filter with a line end": ldap(filter="(mail={mail}\n)"),
+    "an attribute that is a filter": ldap(userAttribute="uid)(uid=*"),
+    "a Secret that cannot be": ldap(keySecretTemplate="{user}_key"),
+    "a bind without a password": ldap(bind={"name": "cn=slurmgate"}),
     "a relative path": {"commands": {"sbatch": "sbatch"}},
     "a path with an option": {"commands": {"sbatch": "/usr/bin/sbatch --uid=0"}},
     "a path with a line end": {"commands": {"sbatch": "/usr/bin/sbatch\n"}},

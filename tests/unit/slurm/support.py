@@ -56,10 +56,18 @@ class Shell:
 
     path: str
     home: Path
+    programs: Path
+    """What is found before the system's own."""
     noise: bytes = b""
     exported: dict[str, str] = field(default_factory=dict)
     """What the person's start files have put into the environment."""
     commands: list[Sequence[str]] = field(default_factory=list, repr=False)
+
+    def logs_in(self, name: str, uid: int | str) -> None:
+        """From now on one is somebody there: what id says."""
+        program = self.programs / "id"
+        program.write_text(f"#!/bin/sh\n[ $1 = -u ] || exec echo {shlex.quote(name)}\necho {uid}\n")
+        program.chmod(0o755)
 
     async def run(self, user: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float, output_limit: int) -> Outcome:
         del user
@@ -70,13 +78,14 @@ class Shell:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={"HOME": str(self.home), "PATH": "/usr/bin:/bin", **self.exported},
+            env={"HOME": str(self.home), "PATH": f"{self.programs}:/usr/bin:/bin", **self.exported},
             cwd="/",
         )
         stdout, stderr = await asyncio.wait_for(process.communicate(stdin), deadline)
         stdout = self.noise + stdout
         if len(stdout + stderr) > output_limit:
-            return Unknown(f"stopped after {output_limit} bytes of output", connected=True, excess=stdout[:output_limit])
+            told = f"stopped after {output_limit} bytes of output"
+            return Unknown(told, connected=True, stdout=stdout[:output_limit], too_much=True)
         return Ran(process.returncode or 0, stdout, stderr)
 
 
@@ -89,13 +98,17 @@ class LoginNode:
     gateway: CliGateway
 
     @classmethod
-    def prepare(cls, folder: Path, shell: str, *, noise: bytes = b"", seconds: int = 5) -> "LoginNode":
+    def prepare(cls, folder: Path, shell: str, *, noise: bytes = b"", seconds: int = 5, **spec: Any) -> "LoginNode":
         home = folder / "home"
+        programs = folder / "bin"
         home.mkdir()
+        programs.mkdir()
         names = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo")
-        spec = cluster(commands={name: str(folder / name) for name in names}, limits={"commandTimeoutSeconds": seconds})
-        runner = Shell(shell, home, noise)
-        node = cls(folder, runner, CliGateway(runner, spec))
+        commands = {name: str(folder / name) for name in names}
+        described = cluster(commands=commands, limits={"commandTimeoutSeconds": seconds}, **spec)
+        runner = Shell(shell, home, programs, noise)
+        runner.logs_in("kirby", 7001)
+        node = cls(folder, runner, CliGateway(runner, described))
         for name in names:
             node.says(name)
         return node
@@ -173,10 +186,12 @@ class LoginNode:
             f'{{ {lines}; }} | sed "s/@/$mark/g"',
         )
 
-    def accounting(self, *, token: str = TOKEN, job_id: str = "7", state: str = "COMPLETED", others: int = 0) -> None:
+    def accounting(
+        self, *, token: str = TOKEN, job_id: str = "7", state: str = "COMPLETED", end: str = "1700000002", others: int = 0
+    ) -> None:
         """sacct, which separates as it was told to. Before the job it knows so many `others`, of no token."""
         before = f"seq 1000 {999 + others} | sed 's/.*/{_record('&', state, '')}/'\n" if others else ""
-        self.says("sacct", before=f"{{ {before}\necho '{_record(job_id, state, token)}'; }} | sed \"s/@/{_DELIMITER}/g\"")
+        self.says("sacct", before=f"{{ {before}\necho '{_record(job_id, state, token, end)}'; }} | sed \"s/@/{_DELIMITER}/g\"")
 
     def accounting_of_all(self, *, steps: int, array: str = "", tasks: int = 0) -> None:
         """sacct, which knows every job that it is asked about, and so many steps of each; `array` has so many tasks instead.
@@ -212,9 +227,9 @@ _COLUMNS = (
 """Of records in full, the cells that sacct was asked for."""
 
 
-def _record(job_id: str, state: str, token: str) -> str:
+def _record(job_id: str, state: str, token: str, end: str = "1700000002") -> str:
     """A row of sacct, with @ between its cells."""
-    cells = [job_id, state, "0:0", "0:0", "1700000000", "1700000001", "1700000002", "1", "00:01", "", "kirby", "batch"]
+    cells = [job_id, state, "0:0", "0:0", "1700000000", "1700000001", end, "1", "00:01", "", "kirby", "batch"]
     return "@".join([*cells, "node1", "None", "x", f"sbatch --comment=slurmgate:{token} x", ""])
 
 

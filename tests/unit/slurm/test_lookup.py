@@ -88,6 +88,15 @@ async def test_a_job_in_accounting_is_found_by_its_token(login: LoginNode) -> No
     assert await find(login) == Submitted("7", directory=login.directory)
 
 
+async def test_a_job_of_which_accounting_knows_only_half_is_neither_found_nor_missing(login: LoginNode) -> None:
+    """For as long as that, a task of an array has an id of its own there."""
+    attempt(login, out="", err="")
+    login.accounting(job_id="8", end="Unknown")
+    outcome = await find(login)
+    assert isinstance(outcome, Uncertain)
+    assert "slurmdbd has not yet been told all" in outcome.message
+
+
 async def test_of_many_jobs_in_accounting_only_this_one_comes_over_the_wire(
     login: LoginNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:

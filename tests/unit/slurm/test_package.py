@@ -11,6 +11,7 @@ from slurmgate.core.outcomes import Admission, Refused
 from slurmgate.core.reasons import Reason
 from slurmgate.resources.submission import LaunchMode
 from slurmgate.slurm.gateway import File, Package
+from slurmgate.slurm.options import Option
 from slurmgate.slurm.package import fill, prepare
 from tests.unit.slurm.support import TOKEN, cluster, spec
 
@@ -20,6 +21,7 @@ SCRIPT = b"#!/bin/sh\n#SBATCH --ntasks=2\ntrue\n"
 def prepared(script: bytes = SCRIPT, **fields: Any) -> tuple[Admission, Package] | Refused:
     own = {"files": (), "environment": (), "held": False, "token": TOKEN, "cluster": {}}
     own |= {"installation": "this-cluster", "accounting": True}
+    own["added"] = ()
     given = {key: fields.pop(key, value) for key, value in own.items()}
     given["cluster"] = cluster(**given["cluster"])
     return prepare(spec(**fields), namespace="research", name="mesh", user="kirby", script=script, **given)
@@ -100,6 +102,11 @@ REFUSED: dict[str, tuple[dict[str, Any], Reason, str]] = {
     "an absolute file": ({"files": [File("/etc/x", b"")]}, Reason.INVALID_SPEC, "spec.files: '/etc/x'"),
     "a file with a line end": ({"files": [File("a\nb", b"")]}, Reason.INVALID_SPEC, "spec.files"),
     "a file of ours": ({"files": [File(".slurmgate/x", b"")]}, Reason.INVALID_SPEC, "spec.files: '.slurmgate/x'"),
+    "two of one name for whoever reads them": (
+        {"files": [File("\u00e9", b""), File("e\u0301", b"")]},
+        Reason.INVALID_SPEC,
+        "spec.files: there are two files 'e\u0301'",
+    ),
     "two of one name": (
         {"files": [File("a", b""), File("a", b"")]},
         Reason.INVALID_SPEC,
@@ -184,3 +191,51 @@ def test_any_script_becomes_a_package_unaltered_or_is_refused(script: bytes) -> 
     if not isinstance(outcome, Refused):
         assert outcome[1].script == script
         assert b"\0" not in script
+
+
+ACCESS: dict[str, tuple[dict[str, Any], str]] = {
+    "a field": ({"partition": "cpu"}, ""),
+    "another in a field": ({"partition": "gpu"}, "spec.partition: --partition=gpu is not allowed"),
+    "an argument": ({"sbatchArguments": ["-p", "cpu"]}, ""),
+    "another in an argument": ({"sbatchArguments": ["-pgpu"]}, "spec.sbatchArguments[0]: --partition=gpu"),
+    "one abbreviated": ({"sbatchArguments": ["--part=gpu"]}, "spec.sbatchArguments[0]: --partition=gpu"),
+    "a line of the script": ({"script": b"#!/bin/sh\n#SBATCH -p cpu\n"}, ""),
+    "another in the script": ({"script": b"#!/bin/sh\n#SBATCH -n1 -p gpu\n"}, "line 2 of the script: --partition=gpu"),
+    "the last line counts": ({"script": b"#!/bin/sh\n#SBATCH -p cpu\n#SBATCH -p gpu\n"}, "line 3 of the script"),
+    "a field over the script": ({"partition": "cpu", "script": b"#!/bin/sh\n#SBATCH -p gpu\n"}, ""),
+    "several": ({"partition": "cpu,gpu"}, "spec.partition: --partition=cpu,gpu"),
+    "none": ({}, "spec.partition: is not set, and Slurm's own default is not used"),
+    "the cluster's default": ({"cluster": {"defaults": {"partition": "cpu"}}}, ""),
+    "another as default": ({"cluster": {"defaults": {"partition": "gpu"}}}, "spec.defaults.partition: --partition=gpu"),
+    "an option of a hook": ({"added": [Option("partition", "cpu", "hook h")]}, ""),
+    "another of a hook": ({"added": [Option("partition", "gpu", "hook h")]}, "hook h: --partition=gpu"),
+    "every component of a het job": ({"script": b"#!/bin/sh\n#SBATCH -p cpu\n#SBATCH hetjob\n#SBATCH -p cpu\n"}, ""),
+    "another in the first component": (
+        {"script": b"#!/bin/sh\n#SBATCH -p gpu\n#SBATCH hetjob\n#SBATCH -p cpu\n"},
+        "line 2 of the script: --partition=gpu",
+    ),
+    "another in the first component, with a field over it": (
+        {"partition": "cpu", "script": b"#!/bin/sh\n#SBATCH -p gpu\n#SBATCH hetjob\n#SBATCH -p cpu\n"},
+        "line 2 of the script: --partition=gpu",
+    ),
+    "none in the second component": (
+        {"partition": "cpu", "script": b"#!/bin/sh\n#SBATCH -p cpu\n#SBATCH hetjob\n#SBATCH -n1\n"},
+        "spec.partition: is not set in component 2 of the script",
+    ),
+    "another field over a het job": (
+        {"partition": "gpu", "script": b"#!/bin/sh\n#SBATCH -p cpu\n#SBATCH hetjob\n#SBATCH -p cpu\n"},
+        "spec.partition: --partition=gpu",
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "message"), ACCESS.values(), ids=ACCESS.keys())
+def test_what_the_cluster_limits_is_looked_at_wherever_it_stands(fields: dict[str, Any], message: str) -> None:
+    described = {"access": {"partitions": ["cpu"]}, **fields.get("cluster", {})}
+    outcome = prepared(**{"script": b"#!/bin/sh\n", **fields, "cluster": described})
+    if message:
+        assert isinstance(outcome, Refused)
+        assert outcome.reason is Reason.ACCESS_DENIED
+        assert outcome.message.startswith(message)
+    else:
+        assert not isinstance(outcome, Refused)

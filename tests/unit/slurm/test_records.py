@@ -202,11 +202,13 @@ def test_running_out_of_memory_is_the_end_of_the_job_also_below_srun() -> None:
     assert task.state == "FAILED"
 
 
-def test_an_end_that_slurmdbd_has_only_half_heard_of_is_none_yet() -> None:
-    """Of a real slurmdbd that had been away: the state of the end for 8 s before exit code, time and index of it."""
-    assert account(row(state="FAILED", End="Unknown"), step("57.batch", "RUNNING", End="Unknown")) == ()
+def test_of_an_end_that_slurmdbd_has_only_half_heard_of_the_state_is_all_that_is_known() -> None:
+    """Of a real slurmdbd that had been away: the state of the end for 8 s before its exit code, time and index; or for ever."""
+    (task,) = account(row(state="FAILED", End="Unknown"), step("57.batch", "RUNNING", End="Unknown", MaxRSS="9M"))
+    assert (task.state, task.exit_code, task.signal, task.end_time) == ("FAILED", None, None, None)
+    assert (task.elapsed_seconds, task.cpu_seconds, task.max_rss_bytes) == (None, None, None)
     (task,) = account(row(state="REQUEUED"), row(state="CANCELLED", End="Unknown"))
-    assert task.state == "REQUEUED"
+    assert (task.state, task.exit_code, task.restarts) == ("CANCELLED", None, 1)
     (task,) = account(row(state="RUNNING", End="Unknown"))
     assert task.state == "RUNNING"
 
@@ -279,6 +281,13 @@ def test_partitions_are_summed_up() -> None:
         "batch|up|x|64|",
     ]
     assert records.partitions(rows) == (Partition("batch", "up", 4, 320, 15), Partition("closed", "down", 4, 256, 0))
+
+
+def test_no_login_fills_the_status_of_its_cluster_with_partitions() -> None:
+    rows = [f"p{number}|up|1|1|" for number in range(10_000)]
+    told = records.partitions([*rows, "p0|up|1|1|", f"{'x' * 1000}|up|1|1|", f"a|{'x' * 1000}|1|1|"])
+    assert len(told) == records.MOST_PARTITIONS
+    assert told[0] == Partition("p0", "up", 2, 2, 0)
 
 
 DURATIONS = {"00:03.500": 3.5, "01:02:03": 3723.0, "2-01:00:00": 176400.0, "INVALID": None, "": None}

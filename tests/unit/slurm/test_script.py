@@ -70,11 +70,11 @@ def test_scripts_that_start_their_own_tasks_are_left_alone(line: str, word: str 
 
 def test_what_is_asked_for_is_done() -> None:
     for mode in (LaunchMode.SRUN, LaunchMode.NONE):
-        assert decide(Launch(mode=mode), b"#!/bin/sh\nsrun x\n", Directives((), het=True), ()).mode is mode
+        assert decide(Launch(mode=mode), b"#!/bin/sh\nsrun x\n", Directives(((), ())), ()).mode is mode
 
 
 def test_heterogeneous_jobs_and_containers_are_left_alone() -> None:
-    assert decide(Launch(), b"#!/bin/sh\n", Directives((), het=True), ()).mode is LaunchMode.NONE
+    assert decide(Launch(), b"#!/bin/sh\n", Directives(((), ())), ()).mode is LaunchMode.NONE
     assert decide(Launch(), b"#!/bin/sh\n", Directives(()), {"container": "x"}).mode is LaunchMode.NONE
 
 
@@ -132,9 +132,11 @@ def test_several_tasks_are_left_to_srun_with_arguments_as_they_were_given(tmp_pa
     srun.chmod(0o755)
     words = ('--comment=it\'s "$x" `y` \\ !', "-n", "2")
     (tmp_path / "batch").write_bytes(wrap(SCRIPT, token=TOKEN, srun=str(srun), arguments=words, recorded=False))
-    environment = {"SLURM_SUBMIT_DIR": "/a b", "SLURM_JOB_ID": "5", "SLURM_JOB_NUM_NODES": "1", "SLURM_CPUS_PER_TASK": "3"}
+    place = tmp_path / "a b"
+    (place / ".slurmgate" / TOKEN).mkdir(parents=True)
+    environment = {"SLURM_SUBMIT_DIR": str(place), "SLURM_JOB_ID": "5", "SLURM_JOB_NUM_NODES": "1", "SLURM_CPUS_PER_TASK": "3"}
     done = subprocess.run([shell, tmp_path / "batch"], capture_output=True, check=False, env=environment)
-    expected = ["--overlap", "--export=ALL", *words, f"/a b/.slurmgate/{TOKEN}/script", "3"]
+    expected = ["--overlap", "--export=ALL", *words, f"{place}/.slurmgate/{TOKEN}/script", "3"]
     assert (done.returncode, done.stdout.decode().split("\n")[:-1]) == (7, expected)
 
 
@@ -158,3 +160,18 @@ def test_what_the_person_has_exported_reaches_the_script(tmp_path: Path, shell: 
     found = dict(entry.split("=", 1) for entry in done.stdout.decode().rstrip("\0").split("\0"))
     assert {name: found.get(name) for name in NAMES} == dict.fromkeys(NAMES, "mine")
     assert (state / "exit.job").exists() is recorded
+
+
+@pytest.mark.parametrize("kind", ["nothing", "a link"])
+def test_the_batch_script_runs_nothing_from_a_folder_that_is_not_its_users_own(tmp_path: Path, kind: str) -> None:
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh\necho ran\n")
+    srun.chmod(0o755)
+    (tmp_path / "batch").write_bytes(wrap(SCRIPT, token=TOKEN, srun=str(srun), arguments=(), recorded=False))
+    (tmp_path / ".slurmgate").mkdir()
+    if kind == "a link":
+        (tmp_path / ".slurmgate" / TOKEN).symlink_to(tmp_path)
+    environment = {"SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_JOB_ID": "5"}
+    done = subprocess.run(["/bin/sh", tmp_path / "batch"], capture_output=True, check=False, env=environment, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"slurmgate: {tmp_path}/.slurmgate/{TOKEN} is not this user's own folder\n"

@@ -21,6 +21,14 @@ def shell(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+KIRBY = ("kirby", "1000")
+
+
+def only(content: bytes) -> bytes:
+    """What travels of the only package, after the person and its length."""
+    return content.split(b"\n", 3)[3]
+
+
 def members(content: bytes) -> dict[str, bytes]:
     archive = content.split(b"\n", 5)[5]
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
@@ -28,17 +36,20 @@ def members(content: bytes) -> dict[str, bytes]:
 
 
 def test_what_travels() -> None:
-    content = staging.stdin(package("~/x", files=files(a=b"1"), environment=(("A", "it's"),)), sbatch="/usr/bin/sbatch")
+    content = staging.stdin([package("~/x", files=files(a=b"1"), environment=(("A", "it's"),))], person=KIRBY)
+    *person, length, content = content.split(b"\n", 3)
+    assert person == [b"kirby", b"1000"]
+    assert int(length) == len(content)
     assert content.split(b"\n", 4)[:4] == [TOKEN.encode(), b"~/x", b"job", b"yes"]
     found = members(content)
-    assert list(found) == ["files/a", "script", "environment", "origin", "submit", "complete"]
+    assert list(found) == ["files/a", "script", "environment", "origin", "arguments", "complete"]
     assert found["complete"] == content.split(b"\n", 5)[4]
-    assert found["environment"] == b"export A='it'\"'\"'s'\n"
+    assert found["environment"] == b"A=it's\n"
 
 
 def test_the_same_package_travels_as_the_same_bytes() -> None:
-    one, same = (staging.stdin(package("/x", files=files(a=b"1")), sbatch="/s") for _ in range(2))
-    other = staging.stdin(package("/x", files=files(a=b"2")), sbatch="/s")
+    one, same = (only(staging.stdin([package("/x", files=files(a=b"1"))], person=KIRBY)) for _ in range(2))
+    other = only(staging.stdin([package("/x", files=files(a=b"2"))], person=KIRBY))
     assert one == same
     assert members(one)["complete"] != members(other)["complete"]
 
@@ -56,7 +67,7 @@ async def test_everything_is_in_its_place(login: LoginNode) -> None:
     for name, data in names.items():
         assert (directory / name).read_bytes() == data
     state = directory / ".slurmgate" / TOKEN
-    assert sorted(path.name for path in state.iterdir()) == ["batch", "complete", "origin", "script", "submit"]
+    assert sorted(path.name for path in state.iterdir()) == ["arguments", "batch", "complete", "origin", "script"]
     assert (state / "script").read_bytes() == (directory / "job.sh").read_bytes() == b"#!\xff\n"
     assert [oct(path.stat().st_mode & 0o777) for path in (state, state / "script")] == ["0o700", "0o700"]
     assert [path.name for path in state.parent.iterdir()] == [TOKEN]
@@ -121,7 +132,7 @@ async def test_submissions_share_a_directory(login: LoginNode) -> None:
 @pytest.mark.parametrize("part", [0.02, 0.3, 0.6, 0.9, 0.98])
 async def test_a_package_cut_short_is_no_package(login: LoginNode, part: float) -> None:
     sent = package("~/x", files=files(a=os.urandom(20_000)), environment=(("A", "1"),))
-    content = staging.stdin(sent, sbatch="/usr/bin/sbatch")
+    content = staging.stdin([sent], person=KIRBY)
     end = content.rindex(b"complete\0")  # what follows is padding, mostly
     some = content[: int(end * part)]
     outcome = await login.shell.run("kirby", remote.command("stage", seconds=10), stdin=some, deadline=20, output_limit=2**20)
@@ -184,3 +195,35 @@ async def test_start_files_may_print_what_they_like(login: LoginNode) -> None:
     login.shell.noise = b"Welcome!\nSLURMGATE-BEGIN of the day\ndirectory=/etc\n\xff\n"
     login.gateway._login._runner = login.shell
     assert await login.gateway.stage("kirby", package("~/x")) == Staged(str(login.home / "x"))
+
+
+STRANGERS: dict[str, tuple[str, int | str, type, str]] = {
+    "somebody else": ("mario", 7002, Refused, "Logged in as kirby one is mario on the cluster"),
+    "root by another name": ("kirby", 0, Refused, "kirby has uid 0 on the cluster"),
+    "a system account": ("kirby", 999, Refused, "kirby has uid 999"),
+    "nobody known": ("", 7001, NotNow, "id: the login node does not say"),
+    "no number": ("kirby", "many", NotNow, "id: the login node does not say"),
+}
+
+
+@pytest.mark.parametrize(("name", "uid", "kind", "words"), STRANGERS.values(), ids=STRANGERS.keys())
+async def test_nothing_is_placed_or_read_for_whom_it_is_not(
+    login: LoginNode, name: str, uid: int | str, kind: type[Refused | NotNow], words: str
+) -> None:
+    (login.home / "script.sh").write_text("#!/bin/sh\n")
+    login.shell.logs_in(name, uid)
+    for outcome in (
+        await login.gateway.stage("kirby", package("~/x", files=files(a=b"x" * 3_000_000))),
+        await login.gateway.read_script("kirby", "~/script.sh"),
+    ):
+        assert isinstance(outcome, kind)
+        assert outcome.message.startswith(words)
+    assert not (login.home / "x").exists()
+
+
+async def test_a_cluster_says_what_a_system_account_is(tmp_path: Path, shell: str) -> None:
+    login = LoginNode.prepare(tmp_path, shell, access={"minimumUid": 500})
+    login.shell.logs_in("kirby", 500)
+    assert isinstance(await login.gateway.stage("kirby", package("~/x")), Staged)
+    login.shell.logs_in("kirby", 499)
+    assert isinstance(await login.gateway.stage("kirby", package("~/x")), Refused)

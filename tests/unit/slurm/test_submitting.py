@@ -82,6 +82,16 @@ async def test_sbatch_sees_the_persons_environment_and_none_of_ours(login: Login
     assert set(login.environment("sbatch")) - {"PWD", "OLDPWD", "SHLVL", "_"} == {"A", "HOME", "PATH"}
 
 
+async def test_start_files_ask_sbatch_for_nothing(login: LoginNode) -> None:
+    login.says("sbatch", "7\n")
+    options = ("SBATCH_PARTITION", "SBATCH_WAIT", "SLURM_CLUSTERS", "SLURM_HOSTFILE", "SLURM_HINT", "SLURM_WORKING_CLUSTER")
+    login.shell.exported.update(dict.fromkeys((*options, "SLURM_CONF", "TZ"), "a\nSBATCH_B=c"))
+    await login.submit(package("~/x", environment=(("TZ", "UTC"),)))
+    found = login.environment("sbatch")
+    assert not set(options) & found.keys()
+    assert (found["SLURM_CONF"], found["TZ"]) == ("a\nSBATCH_B=c", "UTC")
+
+
 async def test_values_are_removed_once_sbatch_has_run(login: LoginNode) -> None:
     login.says("sbatch", stderr="sbatch: error: Unable to contact slurm controller (connect failure)\n", status=1)
     sent = package("~/x", environment=(("SECRET", "x"),))
@@ -144,7 +154,7 @@ async def test_without_a_word_nobody_knows(login: LoginNode, status: int) -> Non
 
 async def test_sbatch_that_hangs_is_ended_and_its_outcome_is_unknown(tmp_path: Path) -> None:
     login = LoginNode.prepare(tmp_path, "/bin/sh", seconds=5)
-    login.gateway._seconds = 1
+    login.gateway._sender._seconds = 1
     login.says("sbatch", "7\n", before="sleep 30")
     assert await login.submit() == Uncertain("sbatch said nothing (exit status 124)")
 
@@ -159,7 +169,7 @@ async def test_a_directory_that_went_away_since_it_was_staged_is_waited_for(logi
 
 
 async def test_a_home_that_goes_away_while_it_is_staged_is_waited_for(login: LoginNode) -> None:
-    login.shell.exported["PATH"] = f"{login.folder}:/usr/bin:/bin"
+    login.shell.exported["PATH"] = f"{login.folder}:{login.folder}/bin:/usr/bin:/bin"
     login.says("tar", before='rm -rf "$HOME/x"; exec /usr/bin/tar "$@"')
     waits = await login.gateway.stage("kirby", package("~/x"))
     assert isinstance(waits, NotNow)

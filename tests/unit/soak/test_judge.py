@@ -45,10 +45,22 @@ GOOD: dict[str, tuple[Case, Told | None, list[Task], list[Run]]] = {
         [task("FAILED", before=frozenset({"COMPLETED", "NODE_FAIL"}))],
         [run(), run()],
     ),
+    "it was over, and Slurm has taken up again all tasks of it": (
+        case(size=2),
+        Told("Aborted", "7"),
+        [task(index=index, before=frozenset({"FAILED"})) for index in "01"],
+        [run()],
+    ),
     "it was preempted for good, and accounting has it otherwise": (
         case(cancelled=True),
         Told("Aborted", "7"),
         [task("CANCELLED", before=frozenset({"PREEMPTED"}), same=frozenset({"PREEMPTED"}))],
+        [run()],
+    ),
+    "it was cancelled while it waited after a requeue, which accounting never hears of": (
+        case(cancelled=True, forgettable=True),
+        Told("Cancelled", "7"),
+        [task("REQUEUED")],
         [run()],
     ),
     "it was cancelled for its deletion, and Slurm has taken it up again": (
@@ -128,11 +140,25 @@ WRONG: dict[str, tuple[Verdict, Case, Told | None, list[Task], list[Run]]] = {
         [task(before=frozenset({"NODE_FAIL"}))],
         [run(), run()],
     ),
+    "called failed, while all tasks of it are run again": (
+        Verdict.WRONG_PHASE,
+        case(size=2),
+        Told("Aborted", "7"),
+        [task(index=index, before=frozenset({"NODE_FAIL"})) for index in "01"],
+        [run()],
+    ),
     "called failed, while it is preempted and run again": (
         Verdict.WRONG_PHASE,
         case(cancelled=True),
         Told("Aborted", "7"),
         [task("CANCELLED", before=frozenset({"PREEMPTED"}))],
+        [run()],
+    ),
+    "called cancelled, while it waits after a requeue": (
+        Verdict.WRONG_PHASE,
+        case(cancelled=True),
+        Told("Cancelled", "7"),
+        [task("REQUEUED", queued=True)],
         [run()],
     ),
     "called done": (Verdict.WRONG_PHASE, case(), DONE, [task("FAILED")], [run()]),

@@ -46,6 +46,10 @@ class Server:
     """Begun, after the client took the host key."""
     logging_in: int = 0
     most_logging_in: int = 0
+    signature_algs: str = ""
+    """Those that it says it takes; empty: asyncssh's own."""
+    shown: list[asyncssh.SSHKey] = field(default_factory=list)
+    """Keys that it was asked about."""
     port: int = 0
     acceptor: asyncssh.SSHAcceptor | None = None
 
@@ -57,6 +61,7 @@ class Server:
             server_factory=lambda: Visitor(self),
             server_host_keys=[key],
             encoding=None,
+            signature_algs=self.signature_algs or (),
             config=None,
             x509_trusted_certs=None,
             gss_host=None,
@@ -122,6 +127,7 @@ class Visitor(asyncssh.SSHServer):
 
     @override
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        self._server.shown.append(key)
         return username != "stranger" and key == USER_KEY.convert_to_public()
 
     @override

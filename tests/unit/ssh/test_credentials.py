@@ -50,7 +50,7 @@ def test_the_fingerprint_is_the_one_of_ssh_keygen(tmp_path: Path) -> None:
 def test_a_passphrase_is_named(tmp_path: Path) -> None:
     path = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", path], check=True)
-    with pytest.raises(KeyUnavailable, match=r"has a passphrase: store it without one \(ssh-keygen -p\)"):
+    with pytest.raises(KeyUnavailable, match=r"has a passphrase: store it without one \(ssh-keygen -p\), or in a Secret"):
         PrivateKey.parse(path.read_bytes())
 
 

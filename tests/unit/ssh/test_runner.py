@@ -6,18 +6,19 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import NoReturn
 
 import asyncssh
 import pytest
 
-from slurmgate.ssh.credentials import KeyUnavailable
+from slurmgate.ssh.credentials import KeyUnavailable, PrivateKey
 from slurmgate.ssh.endpoint import Host
 from slurmgate.ssh.lane import Lane
 from slurmgate.ssh.outcome import Cause, DidNotRun, Outcome, Ran, Unknown
 from slurmgate.ssh.runner import Runner
 from tests.unit.ssh.conftest import Make
-from tests.unit.ssh.support import AUTHORITY, HOST_KEY, Counts, Keys, Process, Server, echo
+from tests.unit.ssh.support import AUTHORITY, HOST_KEY, USER_KEY, Counts, Keys, Process, Server, echo
 
 KNOWN_HOSTS = f"127.0.0.1 {HOST_KEY.export_public_key().decode()}"
 
@@ -358,6 +359,43 @@ class TestConnecting:
         monkeypatch.setenv("SSH_AUTH_SOCK", "/nonexistent")
         monkeypatch.setattr("pwd.getpwuid", unknown)
         assert await runner.run("ada", ["x"], deadline=20) == Ran(0, b"x", b"")
+
+
+@dataclass
+class Perishable:
+    """A key that may not be shown any more after a time, as one with a certificate."""
+
+    good_until: float
+    if_refused: str = "a certificate"
+
+    def use(self) -> asyncssh.SSHKey:
+        return USER_KEY
+
+
+class TestWhatMayBeShown:
+    async def test_what_is_nearly_over_is_not_shown_but_asked_for_anew(
+        self, make: Make, keys: Keys, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = asyncio.get_running_loop().time()
+        source = [Perishable(now + 1), Perishable(now + 5), Perishable(now + 300)]
+
+        async def private_key(user: str) -> Perishable:
+            del user
+            keys.asked += 1
+            return source.pop(0)
+
+        monkeypatch.setattr(keys, "private_key", private_key)
+        assert await make(login_timeout=20.0).run("ada", ["x"], deadline=20) == Ran(0, b"x", b"")
+        assert (keys.asked, server.logins) == (3, 1)
+
+    async def test_an_rsa_key_is_not_shown_to_who_wants_sha_1(self, make: Make, keys: Keys, server: Server) -> None:
+        await server.stop()
+        server.signature_algs = "ssh-rsa"
+        await server.start()
+        keys.key = PrivateKey.parse(asyncssh.generate_private_key("ssh-rsa", key_size=2048).export_private_key())
+        outcome = await make().run("ada", ["x"], deadline=20)
+        assert cause(outcome) is Cause.AUTHENTICATION_FAILED
+        assert server.shown == []
 
 
 class TestHostKeys:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import Literal
 
 import kopf
 import pytest
@@ -113,6 +114,18 @@ def test_people_get_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
         logging.getLogger("slurmgate.engine").warning("no answer")
     line = capsys.readouterr().err
     assert line.endswith(" WARNING slurmgate.engine: no answer submission=team/run cluster=c\n")
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_what_people_wrote_is_neither_a_line_nor_a_command_to_the_terminal(
+    capsys: pytest.CaptureFixture[str], form: Literal["console", "json"]
+) -> None:
+    logs.configure(form, "INFO")
+    with logs.bind(submission="team/run\x1b[2J"):
+        logging.getLogger("slurmgate").warning("refused: %s", "a\n12:00:00 INFO slurmgate: all is well\x9b2J\u2028b")
+    line = capsys.readouterr().err
+    assert line.count("\n") == len(line.splitlines()) == 1
+    assert not {"\x1b", "\x9b"} & set(line)
 
 
 def test_an_uncaught_exception_is_one_json_line() -> None:

@@ -27,10 +27,13 @@ def test_everything_promised_is_there_and_nothing_is_counted_by_submission() -> 
         "slurmgate_submit_seconds",
         "slurmgate_slurm_calls",
         "slurmgate_slurm_call_seconds",
+        "slurmgate_ssh_commands",
         "slurmgate_ssh_connections",
         "slurmgate_ssh_connects",
         "slurmgate_api_writes",
         "slurmgate_events_dropped",
+        "slurmgate_plugin_calls",
+        "slurmgate_directory_calls",
         "slurmgate_event_loop_lag_seconds",
     }
     assert "process_resident_memory_bytes" in families

@@ -1,5 +1,9 @@
 # From here on written by Slurmgate. The script as it was submitted is the file "$_gate/script"; srun starts it, if anything does.
 _gate=$SLURM_SUBMIT_DIR/.slurmgate/@TOKEN@
+[ -O "$_gate" ] && [ ! -L "$_gate" ] || { # in a folder of many somebody else may have put his own in its place
+    echo "slurmgate: $_gate is not this user's own folder" >&2
+    exit 1
+}
 _signals='HUP INT QUIT USR1 USR2 ALRM TERM'
 _record=$_gate/exit.${SLURM_ARRAY_TASK_ID:-job} _began=$(date +%s)
 rm -f "$_record" # of an earlier run of this job

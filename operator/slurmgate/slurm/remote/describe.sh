@@ -3,7 +3,7 @@ missing=
 for command in "$@"; do
     [ -x "$command" ] || missing="$missing $command"
 done
-for command in timeout base64 tar find cmp; do
+for command in timeout base64 tar dd find cmp; do
     command -v "$command" >/dev/null || missing="$missing $command"
 done
 [ -z "$missing" ] || answer "missing=${missing# }"

@@ -1,5 +1,6 @@
 # Says what the marker of a submission knows. stdin: token, directory.
 read_place
+refuse_intruders
 count_attempts "$_state"
 attempt=$_state/attempt.$_number
 begin

@@ -4,6 +4,8 @@ begin
 while [ "$_number" -gt 0 ]; do
     read_place
     _number=$((_number - 1))
+    judge
+    [ -z "$_why" ] || continue
     [ ! -f "$_state/origin" ] || tell origin "$_token $(head -c 1000 "$_state/origin" | head -n 1)"
 done
 end

@@ -23,6 +23,11 @@ def to_api_server(ground: Ground, _: Random) -> list[Proxy]:
     return [ground.way_to_api]
 
 
+def to_jobbergate(ground: Ground, _: Random) -> list[Proxy]:
+    """To its API."""
+    return [ground.way_to_jobbergate] if ground.way_to_jobbergate else []
+
+
 Break = Callable[[Way], Callable[[Ground, Random], AbstractContextManager[None]]]
 
 

@@ -15,7 +15,10 @@ def killed(ground: Ground, _: Random) -> Iterator[None]:
         yield
 
 
-STEPS = ("admission", "finalizer", "user", "stage", "submit", "find", "squeue", "sacct", "job id", "status", "something")
+STEPS = (
+    *("admission", "finalizer", "user", "stage", "submit", "find", "squeue", "sacct", "job id", "status", "something"),
+    *("object", "script", "wish", "submitted", "news", "end"),
+)
 """What may be under way when it dies; see `tests/faults/doomed.py`."""
 
 

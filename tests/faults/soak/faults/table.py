@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from random import Random
 
-from tests.faults.soak.faults import kubernetes, login, network, operator, slurm
+from tests.faults.soak.faults import jobbergate, kubernetes, login, network, operator, slurm
 from tests.faults.soak.ground import Ground
 
 
@@ -22,8 +22,10 @@ class Fault:
     """How often it comes, compared with others."""
 
 
+OF_JOBBERGATE = {"way to Jobbergate", "Jobbergate", "issuer"}
+"""Parts that are there only if Jobbergate is."""
 CONTROLLER_KILLED = "slurmctld: killed"
-_SSH, _API = network.to_login_nodes, network.to_api_server
+_SSH, _API, _JOBBERGATE = network.to_login_nodes, network.to_api_server, network.to_jobbergate
 
 FAULTS = (
     Fault("operator: kill -9", "operator", operator.killed, weight=6),
@@ -72,5 +74,17 @@ FAULTS = (
     Fault("API server: frozen", "api", kubernetes.frozen("kube-apiserver")),
     Fault("etcd: killed", "api", kubernetes.killed("etcd"), weight=2),
     Fault("etcd: frozen", "api", kubernetes.frozen("etcd"), weight=2),
+    Fault("Jobbergate: cut", "way to Jobbergate", network.cut(_JOBBERGATE), weight=6),
+    Fault("Jobbergate: cut at byte N", "way to Jobbergate", network.cut_after_bytes(_JOBBERGATE), weight=6),
+    Fault("Jobbergate: stalled, then cut", "way to Jobbergate", network.stalled(_JOBBERGATE)),
+    Fault("Jobbergate: refused", "way to Jobbergate", network.refused(_JOBBERGATE)),
+    Fault("Jobbergate: throttled", "way to Jobbergate", network.throttled(_JOBBERGATE), weight=2),
+    Fault("Jobbergate: API killed", "Jobbergate", jobbergate.killed("api"), weight=2),
+    Fault("Jobbergate: API frozen", "Jobbergate", jobbergate.frozen("api")),
+    Fault("Jobbergate: PostgreSQL killed", "Jobbergate", jobbergate.killed("postgres"), weight=2),
+    Fault("Jobbergate: PostgreSQL frozen", "Jobbergate", jobbergate.frozen("postgres")),
+    Fault("Jobbergate: S3 frozen", "Jobbergate", jobbergate.frozen("s3")),
+    Fault("Jobbergate: issuer killed", "issuer", jobbergate.killed("issuer"), weight=2),
+    Fault("Jobbergate: issuer frozen", "issuer", jobbergate.frozen("issuer"), weight=2),
     Fault("mapping: edited", "mapping", kubernetes.mapping_edited, weight=2),
 )

@@ -77,7 +77,7 @@ class Person:
         *arguments: str,
         name: str = "",
         client_id: str | None = None,
-        directory: str | None = "/tmp",
+        directory: str | None = "/tmp",  # noqa: S108 - everybody has that on a cluster
         slurm_job_id: int | None = None,
     ) -> Submission:
         """Have a job script submitted by the cluster `client_id`; or tell of one submitted there, as `slurm_job_id`."""

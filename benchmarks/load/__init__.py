@@ -1,0 +1,1 @@
+"""Many submissions at once, many active ones, and single ones among them."""

@@ -1,0 +1,45 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from slurmgate.jobbergate.client import JobbergateApi
+from slurmgate.jobbergate.http import Http
+from slurmgate.jobbergate.token import Tokens
+from tests.unit.jobbergate.far import Clock, FarSide
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def far() -> AsyncIterator[FarSide]:
+    far = FarSide()
+    async with far.serving():
+        yield far
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[Http]:
+    async with Http(deadline=5) as http:
+        yield http
+
+
+@pytest.fixture
+def secrets() -> list[str]:
+    """The secret is the last one."""
+    return ["s3cret"]
+
+
+@pytest.fixture
+def tokens(far: FarSide, http: Http, clock: Clock, secrets: list[str]) -> Tokens:
+    async def secret() -> str:
+        return secrets[-1]
+
+    return Tokens(http, issuer=f"{far.url}/realms/bed/", client_id="valhalla", secret=secret, clock=clock)
+
+
+@pytest.fixture
+def api(far: FarSide, tokens: Tokens, http: Http) -> JobbergateApi:
+    return JobbergateApi(far.url, tokens, http)
