@@ -244,6 +244,9 @@ class Proxy:
 
         async def closing() -> None:
             if listener:
+                for listening in listener.sockets:
+                    self._loop.remove_reader(listening)
+                await asyncio.sleep(0)  # who was accepted gets his socket: closed first, asyncio leaves it to nobody
                 listener.close()
 
         self._call(closing())
