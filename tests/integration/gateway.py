@@ -20,6 +20,7 @@ from slurmgate.resources.submission import JobSubmissionSpec
 from slurmgate.slurm.cli import CliGateway
 from slurmgate.slurm.gateway import File, Package
 from slurmgate.slurm.package import prepare
+from slurmgate.slurm.records import half_known
 from slurmgate.ssh.credentials import PrivateKey
 from slurmgate.ssh.endpoint import Endpoint, Host
 from slurmgate.ssh.runner import Runner
@@ -138,7 +139,8 @@ class Site:
             seen = await self.gateway.account(job.user, [job.job_id])
             assert isinstance(seen, Seen), seen
             rows = seen.tasks.get(job.job_id, ())
-            return rows if len(rows) == (tasks or 1) and all(state(row.state).kind is Kind.ENDED for row in rows) else ()
+            whole = [row for row in rows if state(row.state).kind is Kind.ENDED and not half_known(row)]
+            return rows if len(whole) == len(rows) == (tasks or 1) else ()
 
         return await eventually(ended, seconds=seconds)
 
