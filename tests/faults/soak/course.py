@@ -32,13 +32,14 @@ for job in $(squeue --noheader --array --states=pending --format=%A:%r | sed -n 
     scontrol update "jobid=$job" starttime=now
 done
 for job in $(squeue --noheader --states=pending --format=%A:%r | sed -n 's/:.*\\(Held\\|held\\).*//p' | sort -u); do
-    scontrol release "$job"
+    scontrol release "$job" 2>&1 | grep -q 'Unexpected message received' && scancel "$job"
 done
 for job in $(squeue --noheader --states=suspended --format=%A); do scontrol resume "$job"; done
 true
 """
 """What an admin does when all is over: nodes are used again, what was requeued does not wait for its two minutes, and no job
-is held (by then no user wants any held)."""
+is held (by then no user wants any held). One that a slurmctld has in its saved state as waiting for slurmdbd's index waits for
+it for ever, with nobody able to release it: it is cancelled."""
 
 
 @dataclass(frozen=True)
