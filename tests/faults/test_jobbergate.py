@@ -393,6 +393,32 @@ def test_a_file_of_five_mebibytes_arrives_whole(world: World, kirby: Person) -> 
     assert made(world, large).output().split()[0] == sha256(content).hexdigest()
 
 
+def test_a_file_that_takes_long_keeps_no_cancel_waiting(world: World, kirby: Person, faithful: Relay) -> None:
+    unwanted = ask(kirby, FOR_EVER, label="unwanted")
+    await_rows(world, kirby, [unwanted], running)
+    faithful.harm(Harm.LATE, "GET", FILE)
+    late = ask(kirby, label="late")
+    world.eventually(lambda: faithful.done, lambda done: done == [Harm.LATE])
+
+    kirby.cancel(unwanted.number)
+
+    world.eventually(lambda: made(world, unwanted).get()["spec"].get("cancel"), bool)
+    assert late.name not in world.submissions()
+    stopped(world, kirby, unwanted)
+    once(world, kirby, [late])
+
+
+def test_what_is_cancelled_while_its_file_is_read_does_not_run_on(world: World, kirby: Person, faithful: Relay) -> None:
+    faithful.harm(Harm.LATE, "GET", FILE)
+    late = ask(kirby, FOR_EVER, label="late")
+    world.eventually(lambda: faithful.done, lambda done: done == [Harm.LATE])
+
+    kirby.cancel(late.number)
+
+    assert late.name not in world.submissions()
+    stopped(world, kirby, late)
+
+
 # Slurm, Kubernetes or the mapping are away ----------------------------------------------------------------------------
 
 

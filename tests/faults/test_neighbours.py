@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from slurmgate.slurm.together import LOADS_AT_ONCE
 from tests.api import path
 from tests.faults.counting import await_all, case, ended, known, reason, statuses, submit, wrongs
 from tests.faults.proxied import proxied
@@ -46,7 +47,7 @@ def test_forty_submissions_of_a_user_whose_start_file_hangs(world: World) -> Non
     neighbours = [case("neighbour", "kirby", CLUSTER) for _ in range(3)]
     with hanging(world, "mario"):
         submit(world, many)
-        world.eventually(lambda: world.slurm("sh", "-c", "ls /tmp/reached.* | wc -l"), lambda number: int(number) >= 4)
+        world.eventually(lambda: world.slurm("sh", "-c", "ls /tmp/reached.*").split(), lambda all_: len(all_) >= LOADS_AT_ONCE)
         submit(world, neighbours)
         await_all(world, neighbours, ended)
         # nobody's deadline had to be over before there was a place for them

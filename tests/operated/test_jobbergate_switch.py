@@ -54,7 +54,7 @@ def test_the_switch_takes_over_what_the_agent_has_submitted_and_what_it_has_not(
     followed = made(world, old)
     followed.wait_for_state("RUNNING")
     assert followed.status()["slurm"]["jobId"] == str(kirby.seen(old).slurm_job_id)
-    assert jobs(world) == {job_of(kirby, old), job_of(kirby, new)}
+    world.eventually(lambda: jobs(world), lambda ids: ids == {job_of(kirby, old), job_of(kirby, new)})
     kirby.cancel(old)
     world.eventually(lambda: kirby.seen(old).status, lambda status: status == "ABORTED")
 
@@ -86,7 +86,7 @@ def test_the_way_back_leaves_nothing_that_would_be_submitted_twice(world: World,
         world.eventually(lambda: kirby.seen(runs).status, lambda status: status == "ABORTED")
     made(world, runs).wait_for_phase("Cancelled")
     assert f"jg-valhalla-{late}" not in world.submissions()
-    assert jobs(world) - before == {job_of(kirby, runs), job_of(kirby, late)}
+    world.eventually(lambda: jobs(world) - before, lambda ids: ids == {job_of(kirby, runs), job_of(kirby, late)})
 
 
 def end_sync(world: World) -> None:
@@ -112,7 +112,7 @@ def synced(world: World) -> str:
 
 
 def jobs(world: World) -> set[str]:
-    """The ids of all jobs that there ever were."""
+    """The ids of all jobs of which slurmdbd has heard; it does so in its own time."""
     return set(
         world.slurm("sacct", "--noheader", "--allocations", "--allusers", "--format=jobid%20", "--starttime=now-1day").split()
     )

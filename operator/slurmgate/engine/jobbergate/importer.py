@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 from slurmgate.core.lifecycle import MAPPING_GRACE
 from slurmgate.core.outcomes import NotNow, Refused
@@ -52,61 +52,63 @@ class Importer:
 
     def __post_init__(self) -> None:
         self.downloads = Downloads(self.api)
-        self.under_way: set[int] = set()
+        self.under_way: dict[int, asyncio.Task[None]] = {}
+        """By their numbers in Jobbergate."""
         self._places = asyncio.Semaphore(AT_ONCE)
         self._unmapped: dict[int, float] = {}
         """When owners were first missing in the mapping, by `time.monotonic`."""
 
     async def import_pending(self) -> None:
-        """Make all that waits, however much, in whatever order it is listed.
+        """Begin to make all that waits, however much, in whatever order it is listed.
 
         Raises:
             JobbergateError: the list cannot be read to its end. What was read is made all the same.
         """
-        async with asyncio.TaskGroup() as tasks:
-            trouble = await self._import_listed(tasks)
-        if trouble:
-            raise trouble
-
-    async def _import_listed(self, tasks: asyncio.TaskGroup) -> JobbergateError | None:
-        """Begin to make what is listed; what keeps the list from being read."""
         seen: set[int] = set()
         number, last = 1, False
         while not last:
-            try:
-                page = await self.api.pending(number)
-            except JobbergateError as error:
-                return error
+            page = await self.api.pending(number)
             since = time.monotonic()
             for bad in page.malformed:
                 _log.warning("Jobbergate's submission %s cannot be read: %s", bad.id, bad.problem)
                 if bad.id is not None and bad.id not in seen:
                     problem = f"Slurmgate cannot read this submission: {bad.problem}"
-                    tasks.create_task(self._one(bad.id, self._reject(bad.id, problem)))
+                    self._begin(bad.id, partial(self._reject, bad.id, problem))
             for item in page.items:
                 if item.id not in seen and not self.known(item.id):
-                    tasks.create_task(self._one(item.id, self._submit(item, since)))
-                seen.add(item.id)
-            seen |= {bad.id for bad in page.malformed if bad.id is not None}
+                    self._begin(item.id, partial(self._submit, item, since))
+            seen |= {item.id for item in page.items} | {bad.id for bad in page.malformed if bad.id is not None}
             last, number = page.last, number + 1
         self.troubles = {number: words for number, words in self.troubles.items() if number in seen}
         self._unmapped = {number: first for number, first in self._unmapped.items() if number in seen}
-        return None
 
-    async def follow(self, row: Row) -> None:
-        """Make the JobSubmission of a job that its owner has submitted himself."""
-        await self._one(row.id, self._follow(row))
+    def follow(self, row: Row) -> None:
+        """Begin to make the JobSubmission of a job that its owner has submitted himself."""
+        self._begin(row.id, partial(self._follow, row))
 
-    async def reject_scriptless(self, row: Row) -> None:
+    def reject_scriptless(self, row: Row) -> None:
         """Say that nothing comes of one without a job script: for as long as it waits, the API can list none that do."""
-        await self._one(row.id, self._reject(row.id, "Its job script was deleted before it was submitted."))
+        self._begin(row.id, partial(self._reject, row.id, "Its job script was deleted before it was submitted."))
 
-    async def _one(self, number: int, make: Coroutine[Any, Any, None]) -> None:
+    async def stop(self) -> None:
+        """Leave all that is under way as it is."""
+        tasks = list(self.under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, number: int, make: Callable[[], Awaitable[None]]) -> None:
+        """See to this one, unless that is under way. Nobody waits for it, least of all those that are to be cancelled."""
+        if number not in self.under_way:
+            task = asyncio.create_task(self._one(number, make), name=f"{self.site.name}-jobbergate-{number}")
+            self.under_way[number] = task
+            task.add_done_callback(lambda _: self.under_way.pop(number, None))
+
+    async def _one(self, number: int, make: Callable[[], Awaitable[None]]) -> None:
         """One that cannot be made stands in no other's way."""
-        self.under_way.add(number)
         try:
             async with self._places:
-                await make
+                await make()
         except (kube.ForbiddenError, kube.NotFoundError) as error:
             self._wait(number, f"{error}; an admin makes the namespace and lists it in the chart's value jobbergate.namespaces")
         except (JobbergateError, kube.ApiError) as error:
@@ -114,8 +116,6 @@ class Importer:
         except Exception:  # noqa: BLE001 - a mistake of ours about one submission must not keep all others out
             _log.exception("Jobbergate's submission %s could not be made, in a way nobody foresaw", number)
             self._wait(number, "a mistake of Slurmgate's, see its log")
-        finally:
-            self.under_way.discard(number)
 
     async def _submit(self, pending: Pending, since: float) -> None:
         namespace = await self._namespace(pending.id, pending.owner_email)

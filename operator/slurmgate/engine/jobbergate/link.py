@@ -66,8 +66,10 @@ class Link:
     """Is told of submissions that were deleted in Jobbergate."""
     version: str = ""
     served: bool = False
-    """All was brought into step once."""
+    """All that it says was read once."""
     _cursor: Cursor = field(default_factory=Cursor)
+    _early: dict[int, tuple[Row, float]] = field(default_factory=dict)
+    """What was read of submissions that we do not have quite yet, and when it was asked for."""
     _errands: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -122,6 +124,7 @@ class Link:
             for task in (*loops, *self._errands):
                 task.cancel()
             await asyncio.gather(*loops, *self._errands, return_exceptions=True)
+            await self.importer.stop()
 
     async def manifest(self, number: int, *, followed: bool) -> tuple[Manifest, float]:
         """What would be made of a submission now, and since when that is known.
@@ -170,6 +173,9 @@ class Link:
     async def _read_changes(self) -> None:
         """Look at what changed last, as far back as was seen before."""
         began, newest, number = time.monotonic(), None, 1
+        early, self._early = self._early, {}
+        for row, asked in early.values():
+            self._saw(row, asked)
         while True:
             asked = time.monotonic()
             page = await self.api.rows(page=number, newest_first=True)
@@ -186,19 +192,19 @@ class Link:
         """Jobbergate has this on record: take it into account."""
         if row.client_id != self.settings.client_id:
             return
-        if row.id in self.tokens:
-            record = self.record_of(row.id)
-            if record and unwanted(on_record(row), record.status) and not record.wishes.cancel:
+        record = self.record_of(row.id)
+        if row.id in self.importer.under_way or (row.id in self.tokens and record is None):
+            self._early[row.id] = row, asked
+        elif record:
+            if unwanted(on_record(row), record.status) and not record.wishes.cancel:
                 self._errand(self.objects.cancel(record))
             self.reporter.saw(row, asked)
-        elif row.id in self.importer.under_way:
-            return
         elif is_followed(row) and not self.registrar.is_registering(row):
-            self._errand(self.importer.follow(row))
+            self.importer.follow(row)
         elif row.status in {Status.SUBMITTED, Status.CANCELLED}:
             self._errand(self._end_without_a_job(row))
         elif row.status == Status.CREATED and row.job_script_id is None:
-            self._errand(self.importer.reject_scriptless(row))
+            self.importer.reject_scriptless(row)
 
     async def _end_without_a_job(self, row: Row) -> None:
         """It was cancelled before anything was made of it; or it ended long ago, and somebody wrote that it had not."""
