@@ -5,6 +5,7 @@ that is DONE, and none that runs on after its row was cancelled or deleted.
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -396,6 +397,7 @@ def test_a_file_of_five_mebibytes_arrives_whole(world: World, kirby: Person) -> 
 def test_a_file_that_takes_long_keeps_no_cancel_waiting(world: World, kirby: Person, faithful: Relay) -> None:
     unwanted = ask(kirby, FOR_EVER, label="unwanted")
     await_rows(world, kirby, [unwanted], running)
+    faithful.asked.clear()
     faithful.harm(Harm.LATE, "GET", FILE)
     late = ask(kirby, label="late")
     world.eventually(lambda: faithful.done, lambda done: done == [Harm.LATE])
@@ -403,9 +405,17 @@ def test_a_file_that_takes_long_keeps_no_cancel_waiting(world: World, kirby: Per
     kirby.cancel(unwanted.number)
 
     world.eventually(lambda: made(world, unwanted).get()["spec"].get("cancel"), bool)
-    assert late.name not in world.submissions()
+    world.eventually(lambda: since_the_file(faithful, CHANGES), lambda looks: len(looks) > 2)
+    assert len(since_the_file(faithful, FILE)) == 1, "it looks again and again while the file is on its way"
     stopped(world, kirby, unwanted)
     once(world, kirby, [late])
+
+
+def since_the_file(relay: Relay, place: str) -> list[str]:
+    """What was asked for there, from when a file was first asked for."""
+    paths = [path for _, path in relay.asked]
+    first = next(number for number, path in enumerate(paths) if FILE in path)
+    return [path for path in paths[first:] if re.search(place, path)]
 
 
 def test_what_is_cancelled_while_its_file_is_read_does_not_run_on(world: World, kirby: Person, faithful: Relay) -> None:

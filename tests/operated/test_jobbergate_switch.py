@@ -102,7 +102,13 @@ def made(world: World, number: int) -> Submission:
 def unheard(world: World) -> set[str]:
     """What the how-to's query prints: what is here and Jobbergate has not heard of."""
     found = world.submissions(query=f"?labelSelector=slurmgate.dev/jobbergate-cluster={valhalla.CLUSTER}")
-    return {name for name, item in found.items() if "reported" not in item.get("status", {}).get("jobbergate", {})}
+    statuses = {name: item.get("status", {}) for name, item in found.items()}
+    return {
+        name
+        for name, status in statuses.items()
+        if "reported" not in status.get("jobbergate", {})
+        and all(each["reason"] != "NotFromJobbergate" for each in status.get("conditions", []))
+    }
 
 
 def synced(world: World) -> str:

@@ -4,7 +4,7 @@ Source of names, meanings and defaults: jobbergate_agent/settings.py of 4.0 to 5
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar
@@ -16,14 +16,22 @@ from slurmgate.cli.envfile import EnvFile
 from slurmgate.jobbergate.dsn import Dsn, UnusableDsnError
 from slurmgate.resources.base import GROUP, VERSION, KeyReference
 from slurmgate.resources.cluster import Commands, Defaults, SlurmCluster
+from slurmgate.resources.identity import Bind, Ldap
 from slurmgate.resources.jobbergate import Jobbergate, JobMetrics
 
 PREFIX: Final = "JOBBERGATE_AGENT_"
 _CLIENT_KEY: Final = "client-secret"
 _DSN_KEY: Final = "influxdb"
+_LDAP_KEY: Final = "ldap-password"
 """Keys of the Secret."""
 _HOME: Final = "/home/{username}"
-_MAPPING: Final = "the user mapping says who is who (spec.identity.mapping, docs/how-to/mapping-by-gitops.md)"
+_LDAP_MAPPER: Final = "ldap-cached-mapper"
+_LDAP: Final = "spec.identity.ldap, if SLURM_USER_MAPPER is ldap-cached-mapper"
+_ONE_USER: Final = (
+    "spec.identity.singleUser would run everybody's jobs as one user, as the Agent did: if you want that, write it yourself. "
+    "With a user mapping (spec.identity.mapping, docs/how-to/mapping-by-gitops.md) or a directory each runs as who he is"
+)
+_LOG_INS: Final = "spec.ssh.certificates, or spec.identity.ldap.keySecretTemplate"
 _NOBODY_CHANGES_ITSELF: Final = "the operator's version is that of its image; helm upgrade"
 _SENTRY: Final = "errors are in conditions, events, the log and Prometheus' metrics"
 _PAGES: Final = "all pages are read, so that nothing waits for its turn"
@@ -44,6 +52,14 @@ _CARRIED: Final = {
     "SCANCEL_PATH": "spec.commands.scancel",
     "INFLUX_DSN": "spec.jobbergate.metrics.dsnSecretRef, a second key of the same Secret",
     "INFLUX_SSL": "spec.jobbergate.metrics.dsnSecretRef: what the address there begins with says it",
+    "SLURM_USER_MAPPER": "spec.identity.ldap for ldap-cached-mapper. In place of a mapper of your own, a plugin says who is "
+    "who (spec.identity.plugin)",
+    "LDAP_DOMAIN": f"{_LDAP}: servers",
+    "LDAP_PORT": f"{_LDAP}: servers",
+    "LDAP_BIND_DN": f"{_LDAP}: bind.name",
+    "LDAP_PASSWORD": f"{_LDAP}: bind.passwordSecretRef, another key of the same Secret",
+    "LDAP_SEARCH_BASE": f"{_LDAP}: base",
+    "LDAP_UID_ATTRIBUTE": f"{_LDAP}: userAttribute",
     "DEFAULT_SLURM_WORK_DIR": "spec.defaults.workingDirectory, below which each submission has a directory of its own",
 }
 """Settings that have a counterpart, and which."""
@@ -54,15 +70,8 @@ _WITHOUT: Final = {
     "REQUESTS_TIMEOUT": "each request has a deadline, and is made again where that is safe",
     "CACHE_DIR": "nothing is kept on disk. Before the switch there must be no *.slurm_job_id in it: each is a job that "
     "Jobbergate has not heard of",
-    "X_SLURM_USER_NAME": f"{_MAPPING}; give everybody who is to share an account the same mapped_user",
-    "SINGLE_USER_SUBMITTER": f"{_MAPPING}; give everybody who is to share an account the same mapped_user",
-    "SLURM_USER_MAPPER": f"{_MAPPING}; in place of a mapper of your own, a plugin does (spec.identity.plugin)",
-    "LDAP_DOMAIN": _MAPPING,
-    "LDAP_PASSWORD": _MAPPING,
-    "LDAP_BIND_DN": _MAPPING,
-    "LDAP_SEARCH_BASE": _MAPPING,
-    "LDAP_PORT": _MAPPING,
-    "LDAP_UID_ATTRIBUTE": _MAPPING,
+    "X_SLURM_USER_NAME": _ONE_USER,
+    "SINGLE_USER_SUBMITTER": _ONE_USER,
     "WRITE_SUBMISSION_FILES": "script and supporting files are always put into the job's directory, which is its own",
     "GET_EXTRA_GROUPS": "jobs are submitted by a log-in of the user, which has all groups",
     "TASK_SELF_UPDATE_INTERVAL_SECONDS": _NOBODY_CHANGES_ITSELF,
@@ -87,6 +96,10 @@ _SOURCES: Final = {
     "scontrol": "SCONTROL_PATH",
     "scancel": "SCANCEL_PATH",
     "working_directory": "DEFAULT_SLURM_WORK_DIR",
+    "servers": "LDAP_DOMAIN",
+    "name": "LDAP_BIND_DN",
+    "base": "LDAP_SEARCH_BASE",
+    "user_attribute": "LDAP_UID_ATTRIBUTE",
 }
 """Where a field of ours has its value from."""
 
@@ -96,6 +109,19 @@ _T = TypeVar("_T")
 
 class AgentError(Exception):
     """The settings cannot be those of an Agent; each line says what is wrong with one."""
+
+
+class Directory(BaseModel):
+    """How the Agent asked a directory who is who: by LDAPS, for the attribute mail."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    ldap_domain: str
+    ldap_port: int = 636
+    ldap_bind_dn: str
+    ldap_password: SecretStr
+    ldap_search_base: str
+    ldap_uid_attribute: str = "uid"
 
 
 class Agent(BaseModel):
@@ -116,6 +142,8 @@ class Agent(BaseModel):
     default_slurm_work_dir: str = _HOME
     influx_dsn: SecretStr | None = None
     influx_ssl: bool = False
+    directory: Directory | None = None
+    """None: the Agent asked none."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +164,11 @@ def settings(file: EnvFile) -> Agent:
         AgentError: some are missing or wrong.
     """
     values = {name.removeprefix(PREFIX).lower(): value for name, value in file.values.items() if name.startswith(PREFIX)}
-    return _checked(lambda: Agent.model_validate(values))
+    return _checked(lambda: Agent.model_validate({**values, "directory": _directory(values)}))
+
+
+def _directory(values: Mapping[str, str]) -> Directory | None:
+    return Directory.model_validate(values) if values.get("slurm_user_mapper") == _LDAP_MAPPER else None
 
 
 def manifests(agent: Agent, destination: Destination) -> tuple[Json, Json]:
@@ -152,11 +184,15 @@ def manifests(agent: Agent, destination: Destination) -> tuple[Json, Json]:
     data = {_CLIENT_KEY: agent.oidc_client_secret.get_secret_value()}
     if dsn := _dsn(agent):
         data[_DSN_KEY] = dsn
+    if agent.directory:
+        data[_LDAP_KEY] = agent.directory.ldap_password.get_secret_value()
     spec: Json = {"jobbergate": _checked(lambda: _jobbergate(agent, destination.namespace, secret))}
+    if directory := agent.directory:
+        spec["identity"] = {"ldap": _checked(lambda: _wire(_ldap(directory, secret)))}
     if commands := _checked(lambda: _commands(agent)):
         spec["commands"] = commands
-    if directory := _working_directory(agent):
-        spec["defaults"] = _checked(lambda: _wire(Defaults(working_directory=directory)))
+    if template := _working_directory(agent):
+        spec["defaults"] = _checked(lambda: _wire(Defaults(working_directory=template)))
     return (
         {
             "apiVersion": "v1",
@@ -180,7 +216,9 @@ def remarks(file: EnvFile, agent: Agent) -> Iterator[str]:
         if PREFIX + name not in file.values:
             yield f"{PREFIX}{name}: is not in the file, so the Agent's default is taken"
     if PREFIX + "SLURM_USER_MAPPER" not in file.values:
-        yield f"{PREFIX}SLURM_USER_MAPPER: is not in the file, so the Agent ran every job as one user. Here {_MAPPING}"
+        yield f"{PREFIX}SLURM_USER_MAPPER: is not in the file, so the Agent ran every job as one user: {_ONE_USER}"
+    if agent.directory:
+        yield f"{PREFIX}SLURM_USER_MAPPER: the Agent submitted for everybody by itself; here each logs in. Add {_LOG_INS}"
     if agent.default_slurm_work_dir != _HOME and not _working_directory(agent):
         yield f"{PREFIX}DEFAULT_SLURM_WORK_DIR: has a form that spec.defaults.workingDirectory has not, and is NOT carried over"
 
@@ -218,6 +256,15 @@ def _jobbergate(agent: Agent, namespace: str, secret: str) -> Json:
             namespace=namespace,
             **more,
         )
+    )
+
+
+def _ldap(directory: Directory, secret: str) -> Ldap:
+    return Ldap(
+        servers=(f"ldaps://{directory.ldap_domain}:{directory.ldap_port}",),
+        bind=Bind(name=directory.ldap_bind_dn, password_secret_ref=KeyReference(name=secret, key=_LDAP_KEY)),
+        base=directory.ldap_search_base,
+        user_attribute=directory.ldap_uid_attribute,
     )
 
 

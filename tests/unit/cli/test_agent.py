@@ -172,6 +172,61 @@ def test_strangers_are_named() -> None:
     assert "# line 7 of the file is no statement, and was skipped, as the Agent does\n" in said
 
 
+LDAP = {
+    "SLURM_USER_MAPPER": "ldap-cached-mapper",
+    "LDAP_DOMAIN": "ldap.example.org",
+    "LDAP_BIND_DN": "cn=agent,dc=example,dc=org",
+    "LDAP_PASSWORD": "hush",
+    "LDAP_SEARCH_BASE": "ou=people,dc=example,dc=org",
+}
+
+
+def test_a_directory_that_the_agent_asked_is_asked_for_the_same() -> None:
+    secret, cluster = made({**LDAP, "LDAP_PORT": "1636", "LDAP_UID_ATTRIBUTE": "sAMAccountName"})
+    assert secret["stringData"]["ldap-password"] == "hush"
+    assert cluster["spec"]["identity"] == {
+        "ldap": {
+            "servers": ["ldaps://ldap.example.org:1636"],
+            "bind": {
+                "name": "cn=agent,dc=example,dc=org",
+                "passwordSecretRef": {"name": "valhalla-jobbergate", "key": "ldap-password"},
+            },
+            "base": "ou=people,dc=example,dc=org",
+            "userAttribute": "sAMAccountName",
+        }
+    }
+
+
+@pytest.mark.parametrize("missing", ["LDAP_DOMAIN", "LDAP_BIND_DN", "LDAP_PASSWORD", "LDAP_SEARCH_BASE"])
+def test_what_the_directory_needs_and_is_not_there_is_named(missing: str) -> None:
+    result = imported({name: value for name, value in LDAP.items() if name != missing})
+    assert result.exit_code != 0
+    assert f"JOBBERGATE_AGENT_{missing}: is not in the file" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("LDAP_DOMAIN", "two words"), ("LDAP_BIND_DN", ""), ("LDAP_SEARCH_BASE", ""), ("LDAP_UID_ATTRIBUTE", "1;x")],
+)
+def test_what_no_directory_can_have_is_named(name: str, value: str) -> None:
+    result = imported({**LDAP, name: value})
+    assert result.exit_code != 0
+    assert f"JOBBERGATE_AGENT_{name}: " in result.output
+
+
+def test_settings_of_a_directory_that_nobody_asked_are_not_carried_over() -> None:
+    secret, cluster = made({name: value for name, value in LDAP.items() if name != "SLURM_USER_MAPPER"})
+    assert "identity" not in cluster["spec"]
+    assert "ldap-password" not in secret["stringData"]
+
+
+def test_one_user_for_everybody_has_to_be_written_by_hand() -> None:
+    settings = {"SINGLE_USER_SUBMITTER": "ubuntu", "SLURM_USER_MAPPER": "single-user-mapper"}
+    _, cluster = made(settings)
+    assert "identity" not in cluster["spec"]
+    assert "spec.identity.singleUser" in remark(settings, "SINGLE_USER_SUBMITTER")
+
+
 # Every setting of the Agent, by its own documentation.
 SETTINGS = [
     "BASE_API_URL",
