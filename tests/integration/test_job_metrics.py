@@ -18,10 +18,10 @@ from bed.jobbergate.deployment import Deployment
 from bed.jobbergate.person import Person
 from bed.life import Bed
 from bed.state import Influxdb
+from slurmgate.http.client import Http
 from slurmgate.jobbergate.client import JobbergateApi
 from slurmgate.jobbergate.dsn import Dsn
 from slurmgate.jobbergate.forwarding import MetricsForwarder
-from slurmgate.jobbergate.http import Http
 from slurmgate.jobbergate.influx import Influx, InfluxError, connected
 from slurmgate.jobbergate.token import Tokens
 

@@ -13,20 +13,18 @@ import pytest
 
 from bed.jobbergate.deployment import Deployment
 from bed.jobbergate.person import Person
+from slurmgate.http.client import Http
+from slurmgate.http.errors import HttpError, TooLargeError, UnreachableError
 from slurmgate.jobbergate.client import JobbergateApi
 from slurmgate.jobbergate.errors import (
     DisagreesError,
     ForbiddenError,
-    JobbergateError,
     MovedOnError,
     NotFoundError,
     RefusedError,
-    TooLargeError,
     UnauthorizedError,
-    UnreachableError,
 )
 from slurmgate.jobbergate.files import Downloads
-from slurmgate.jobbergate.http import Http
 from slurmgate.jobbergate.token import Tokens
 from slurmgate.jobbergate.wire import Page, Pending, Row
 
@@ -187,7 +185,7 @@ async def test_a_file_whose_content_is_lost_is_asked_for_again_later(
 ) -> None:
     script = alice.script()
     jobbergate.service("s3").restart()
-    with pytest.raises(JobbergateError, match="500") as error:
+    with pytest.raises(HttpError, match="500") as error:
         await api.file(script, "job.sh")
     assert error.value.retryable
 
@@ -260,7 +258,7 @@ async def test_an_address_that_is_another_servers_finds_nothing_deleted(jobberga
     async with client_of(jobbergate, description.client_id) as api:
         for url in (description.issuer, description.url.replace("/jobbergate", "/other")):
             elsewhere = JobbergateApi(url, api._tokens, api._http)
-            with pytest.raises(JobbergateError) as error:
+            with pytest.raises(HttpError) as error:
                 await elsewhere.row(1)
             assert not isinstance(error.value, NotFoundError)
             assert (error.value.status, error.value.retryable) == (404, True)
@@ -366,7 +364,7 @@ async def test_a_job_that_is_there_already_is_registered_for_its_owner(jobbergat
 async def test_an_api_that_collects_its_garbage_itself_says_so(jobbergate: Deployment) -> None:
     jobbergate.realm.add("cleaner", "jobbergate:job-scripts:delete", "jobbergate:job-templates:delete", email="c@example.com")
     async with client_of(jobbergate, "cleaner") as api:
-        with pytest.raises(JobbergateError) as error:
+        with pytest.raises(HttpError) as error:
             await api.collect_garbage()
     assert error.value.status in {404, 405, 422}
 

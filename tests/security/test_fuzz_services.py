@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from slurmgate.http.client import Answer, Http
+from slurmgate.http.errors import HttpError
 from slurmgate.jobbergate import influx, measurements
 from slurmgate.jobbergate.client import JobbergateApi
 from slurmgate.jobbergate.dsn import Dsn
-from slurmgate.jobbergate.errors import JobbergateError
-from slurmgate.jobbergate.http import Answer, Http
 from slurmgate.jobbergate.influx import Influx, InfluxError
 from slurmgate.jobbergate.token import Tokens
 
@@ -83,7 +83,7 @@ def asked(call: Callable[[JobbergateApi], Awaitable[object]], *answers: Answer) 
 
     try:
         asyncio.run(ask())
-    except JobbergateError as error:
+    except HttpError as error:
         return str(error)
     return ""
 

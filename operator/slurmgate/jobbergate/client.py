@@ -14,9 +14,10 @@ from uuid import uuid4
 
 from yarl import URL
 
+from slurmgate.http.client import Answer, Http, address
+from slurmgate.http.errors import HttpError
 from slurmgate.jobbergate import wire
-from slurmgate.jobbergate.errors import JobbergateError, NonsenseError, RefusedError, UnauthorizedError, api_error
-from slurmgate.jobbergate.http import Answer, Http, address
+from slurmgate.jobbergate.errors import NonsenseError, RefusedError, UnauthorizedError, api_error
 from slurmgate.jobbergate.token import Tokens
 from slurmgate.jobbergate.wire import JobScript, MaxTime, Model, Page, Pending, Row
 
@@ -60,7 +61,7 @@ class _Made(Model):
 class JobbergateApi:
     """Requests as the client whose tokens these are; the client is the cluster.
 
-    Every method raises JobbergateError, whose kinds say what is known of the outcome.
+    Every method raises HttpError, whose kinds say what is known of the outcome.
     """
 
     def __init__(self, url: str, tokens: Tokens, http: Http) -> None:
@@ -119,7 +120,7 @@ class JobbergateApi:
         """A file of a job script, byte for byte."""
         try:
             return await self._ask("GET", _upload(job_script_id, filename), accept="*/*", largest=LARGEST_FILE)
-        except JobbergateError as error:
+        except HttpError as error:
             if error.status >= _SERVER_ERROR and not _sayable(filename):
                 words = f"the API cannot hand out {filename!r}: it fails at names with letters beyond Latin-1"
                 raise RefusedError(error.status, words) from error
@@ -234,7 +235,7 @@ class JobbergateApi:
             raise NonsenseError("the answer is a page for people, and not the API's")
         return answer.body
 
-    def _error(self, answer: Answer) -> JobbergateError:
+    def _error(self, answer: Answer) -> HttpError:
         error = api_error(answer.status, answer.body)
         if isinstance(error, UnauthorizedError):
             return UnauthorizedError(error.status, f"{self.url} does not take a fresh token: {error.message}; {_TOKENS_TAKEN}")

@@ -1,18 +1,16 @@
 """What can go wrong between us and Jobbergate's API.
 
-    JobbergateError              the API answered, and neither with success nor with one of the following
+    HttpError                    the API answered, and neither with success nor with one of the following
     ├── MovedOnError             400: the status moved on, and this is not done to it any more
     ├── UnauthorizedError        401, or there is no token: nothing was done
     ├── ForbiddenError           403: the token lacks something, or the submission is another cluster's
     ├── NotFoundError            404: there is no such submission, script or file (any more)
     ├── DisagreesError           409: another Slurm job id is on record
     ├── RefusedError             422: the API takes no such value
-    ├── TooLargeError            what it answers is more than we take
-    ├── NonsenseError            success, but not in the API's words: whoever said so
-    ├── UnusableError            an address or a certificate that we were given is none: nothing was asked
-    └── UnreachableError         no answer: nobody can say whether it was done
+    └── NonsenseError            success, but not in the API's words: whoever said so
 
-`retryable` says whether the same request may succeed later without anybody changing the submission.
+and what can go wrong with anybody, see `http.errors`. `retryable` says whether the same request may succeed later without
+anybody changing the submission.
 """
 
 import json
@@ -20,7 +18,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_LONGEST_MESSAGE = 512
+from slurmgate.http.errors import HttpError, shortened
+
 _LONGEST_LOOKED_AT = 4096
 _ROUTE_UNKNOWN = "Not Found"
 """FastAPI's word for an address that the API does not have; of what is not there, Jobbergate says more."""
@@ -28,88 +27,55 @@ _CLAIM_MISSING = re.compile(r"(?i)token .*does not contain")
 """Said with 400 of a token without client_id (azp) or e-mail."""
 
 
-class JobbergateError(Exception):
-    """The API's answer: HTTP status and its words (0 and our own if there was none)."""
-
-    retryable = True
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
-class MovedOnError(JobbergateError):
+class MovedOnError(HttpError):
     """The submission's status is another one than this needs. Read it to see which; it may have been ourselves."""
 
     retryable = False
 
 
-class UnauthorizedError(JobbergateError):
+class UnauthorizedError(HttpError):
     """The issuer gives no token, or the API does not take it. What was asked was not done."""
 
 
-class ForbiddenError(JobbergateError):
+class ForbiddenError(HttpError):
     """The token lacks a permission or a claim, or the submission is another cluster's. Tokens get mended while we run."""
 
 
-class NotFoundError(JobbergateError):
+class NotFoundError(HttpError):
     """There is no such submission, script or file."""
 
     retryable = False
 
 
-class DisagreesError(JobbergateError):
+class DisagreesError(HttpError):
     """The API knows the submission by another Slurm job id."""
 
     retryable = False
 
 
-class RefusedError(JobbergateError):
+class RefusedError(HttpError):
     """The API takes no such value."""
 
     retryable = False
 
 
-class TooLargeError(JobbergateError):
-    """What the API answers is more than we take."""
-
-    retryable = False
-
-
-class NonsenseError(JobbergateError):
+class NonsenseError(HttpError):
     """A success that does not say what it should. What was asked may have been done. The message has no word of it."""
 
     def __init__(self, message: str) -> None:
         super().__init__(200, message)
 
 
-class UnusableError(JobbergateError):
-    """What we were given cannot be used: an address that is none, a certificate that is none."""
-
-    retryable = False
-
-    def __init__(self, message: str) -> None:
-        super().__init__(0, message)
-
-
-class UnreachableError(JobbergateError):
-    """No answer. What was asked may have been done."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(0, message)
-
-
-_BY_STATUS: Mapping[int, type[JobbergateError]] = {
+_BY_STATUS: Mapping[int, type[HttpError]] = {
     400: MovedOnError,
     404: NotFoundError,
     409: DisagreesError,
     422: RefusedError,
 }
-_BY_STATUS_OF_ANYBODY: Mapping[int, type[JobbergateError]] = {401: UnauthorizedError, 403: ForbiddenError}
+_BY_STATUS_OF_ANYBODY: Mapping[int, type[HttpError]] = {401: UnauthorizedError, 403: ForbiddenError}
 
 
-def api_error(status: int, body: bytes) -> JobbergateError:
+def api_error(status: int, body: bytes) -> HttpError:
     """The exception for an answer.
 
     What ends something (a 404 means that the submission was deleted) counts only in the API's own words: an ingress whose
@@ -120,18 +86,12 @@ def api_error(status: int, body: bytes) -> JobbergateError:
     return _kind(status, detail)(status, f"{words} (HTTP {status})".strip())
 
 
-def _kind(status: int, detail: str) -> type[JobbergateError]:
+def _kind(status: int, detail: str) -> type[HttpError]:
     if status in _BY_STATUS_OF_ANYBODY:
         return _BY_STATUS_OF_ANYBODY[status]
     if not detail or detail == _ROUTE_UNKNOWN:
-        return JobbergateError
-    return ForbiddenError if _CLAIM_MISSING.search(detail) else _BY_STATUS.get(status, JobbergateError)
-
-
-def shortened(words: str) -> str:
-    """Somebody else's words as they fit into a message: one line, and not a long one."""
-    line = " ".join(words.split())
-    return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
+        return HttpError
+    return ForbiddenError if _CLAIM_MISSING.search(detail) else _BY_STATUS.get(status, HttpError)
 
 
 def _detail(body: bytes) -> str:

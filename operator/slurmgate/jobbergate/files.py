@@ -21,7 +21,7 @@ class Source(Protocol):
     """Where the files are (a JobbergateApi)."""
 
     async def file(self, job_script_id: int, filename: str) -> bytes:
-        """A file of a job script; raises JobbergateError."""
+        """A file of a job script; raises HttpError."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +61,7 @@ class Downloads:
         """A file as it was at `since` or later: when the submission that needs it was known already, by `time.monotonic`.
 
         Raises:
-            JobbergateError: it cannot be had.
+            HttpError: it cannot be had.
         """
         key = (job_script_id, filename)
         download = self._downloads.get(key)

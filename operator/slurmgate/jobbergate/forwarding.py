@@ -11,8 +11,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from slurmgate.http.errors import HttpError, UnreachableError
 from slurmgate.jobbergate import measurements
-from slurmgate.jobbergate.errors import JobbergateError, NotFoundError, UnauthorizedError, UnreachableError
+from slurmgate.jobbergate.errors import NotFoundError, UnauthorizedError
 from slurmgate.jobbergate.influx import InfluxError, InfluxUnreachableError, Series
 from slurmgate.jobbergate.measurements import Row, Span, Task
 from slurmgate.jobbergate.wire import MaxTime
@@ -44,7 +45,7 @@ Connect = Callable[[], AbstractAsyncContextManager[Database]]
 
 
 class Api(Protocol):
-    """What of Jobbergate's API is needed; all of it raises JobbergateError."""
+    """What of Jobbergate's API is needed; all of it raises HttpError."""
 
     async def max_times(self, number: int, /) -> list[MaxTime]:
         """Up to when the API has rows of a submission, for each task."""
@@ -163,7 +164,7 @@ class MetricsForwarder:
         if each.had is None:
             try:
                 times = await self._api.max_times(each.number)
-            except JobbergateError as error:
+            except HttpError as error:
                 self._fails(each, error)
                 return False
             each.had = {Task(time.node_host, time.step, time.task): time.max_time for time in times}
@@ -176,12 +177,12 @@ class MetricsForwarder:
             for part in measurements.parts(lacking):
                 await self._api.put_metrics(each.number, measurements.packed(part))
                 each.note(part)
-        except JobbergateError as error:
+        except HttpError as error:
             self._fails(each, error)
             return False
         return bool(lacking)
 
-    def _fails(self, each: _Followed, error: JobbergateError) -> None:
+    def _fails(self, each: _Followed, error: HttpError) -> None:
         each.failed, each.had = True, None
         each.deleted = isinstance(error, NotFoundError)
         if isinstance(error, _SAME_FOR_ALL):

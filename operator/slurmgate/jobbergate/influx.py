@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from slurmgate.http.client import DEADLINE, Answer, Http
+from slurmgate.http.errors import HttpError, UnreachableError, shortened
 from slurmgate.jobbergate.dsn import Dsn, UnusableDsnError
-from slurmgate.jobbergate.errors import JobbergateError, UnreachableError, shortened
-from slurmgate.jobbergate.http import DEADLINE, Answer, Http
 
 _LARGEST_ANSWER: Final = 64 * 1024 * 1024
 _LONGEST_LOOKED_AT: Final = 4096
@@ -95,7 +95,7 @@ class Influx:
             raise InfluxError("there is a certificateAuthority, but the DSN of InfluxDB does not begin with https+influxdb://")
         try:
             self._http = Http(authority=authority, deadline=deadline)
-        except JobbergateError as error:
+        except HttpError as error:
             raise InfluxError(f"InfluxDB: {error.message}") from None
         self._url = (dsn.server / "query").with_query(
             db=dsn.database, epoch="s", chunked="true", chunk_size=str(_POINTS_PER_LINE)
@@ -146,7 +146,7 @@ class Influx:
             return await self._http.send("POST", self._url, headers=self._headers, body=body, largest=_LARGEST_ANSWER)
         except UnreachableError as error:
             raise InfluxUnreachableError(f"InfluxDB at {error.message}") from None
-        except JobbergateError as error:
+        except HttpError as error:
             raise InfluxError(f"InfluxDB at {error.message}") from None
 
     def _refusal(self, answer: Answer) -> InfluxError:

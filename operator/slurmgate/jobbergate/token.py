@@ -16,8 +16,9 @@ from urllib.parse import urlencode
 
 from pydantic import BeforeValidator, Field, FiniteFloat, ValidationError
 
-from slurmgate.jobbergate.errors import JobbergateError, UnauthorizedError, shortened
-from slurmgate.jobbergate.http import DEADLINE, Answer, Http, address
+from slurmgate.http.client import DEADLINE, Answer, Http, address
+from slurmgate.http.errors import HttpError, shortened
+from slurmgate.jobbergate.errors import UnauthorizedError
 from slurmgate.jobbergate.wire import Model
 
 Secret = Callable[[], Awaitable[str]]
@@ -112,7 +113,7 @@ class Tokens:
                 body=urlencode(form).encode(),
                 largest=_LARGEST_ANSWER,
             )
-        except JobbergateError as error:
+        except HttpError as error:
             raise self._none(error.status, error.message) from error
         if answer.status != _OK:
             words = _refusal(answer)

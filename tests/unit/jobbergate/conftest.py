@@ -1,29 +1,14 @@
-from collections.abc import AsyncIterator
-
 import pytest
 
+from slurmgate.http.client import Http
 from slurmgate.jobbergate.client import JobbergateApi
-from slurmgate.jobbergate.http import Http
 from slurmgate.jobbergate.token import Tokens
-from tests.unit.jobbergate.far import Clock, FarSide
+from tests.unit.far import Clock, FarSide
 
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-async def far() -> AsyncIterator[FarSide]:
-    far = FarSide()
-    async with far.serving():
-        yield far
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[Http]:
-    async with Http(deadline=5) as http:
-        yield http
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import msgpack
 
-from slurmgate.jobbergate.errors import JobbergateError, MovedOnError, UnreachableError
+from slurmgate.http.errors import HttpError, UnreachableError
+from slurmgate.jobbergate.errors import MovedOnError
 from slurmgate.jobbergate.influx import InfluxError, InfluxUnreachableError, Series
 from slurmgate.jobbergate.measurements import Task
 from slurmgate.jobbergate.wire import MaxTime
@@ -72,9 +73,9 @@ class FakeMetrics:
     asked: list[int] = field(default_factory=list)
     refused: int = 0
     """For the sake of one row."""
-    refuses: dict[int, JobbergateError] = field(default_factory=dict)
+    refuses: dict[int, HttpError] = field(default_factory=dict)
     """Rows of these submissions."""
-    down: JobbergateError | None = None
+    down: HttpError | None = None
     lose_answers: int = 0
     """Of the next requests that write."""
 

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
+from slurmgate.http.client import Http
+from slurmgate.http.errors import UnusableError
 from slurmgate.jobbergate.client import JobbergateApi, _upload
-from slurmgate.jobbergate.errors import NonsenseError, UnauthorizedError, UnusableError
-from slurmgate.jobbergate.http import Http
+from slurmgate.jobbergate.errors import NonsenseError, UnauthorizedError
 from slurmgate.jobbergate.token import Tokens
-from tests.unit.jobbergate.far import Canned, FarSide
+from tests.unit.far import Canned, FarSide
 
 EMPTY = {"items": [], "total": 0, "page": 1, "size": 100, "pages": 0}
 

@@ -4,15 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slurmgate.http.errors import HttpError, UnreachableError
 from slurmgate.jobbergate.errors import (
     DisagreesError,
     ForbiddenError,
-    JobbergateError,
     MovedOnError,
     NotFoundError,
     RefusedError,
     UnauthorizedError,
-    UnreachableError,
     api_error,
 )
 
@@ -26,12 +25,12 @@ from slurmgate.jobbergate.errors import (
         (404, NotFoundError, False),
         (409, DisagreesError, False),
         (422, RefusedError, False),
-        (429, JobbergateError, True),
-        (500, JobbergateError, True),
-        (503, JobbergateError, True),
+        (429, HttpError, True),
+        (500, HttpError, True),
+        (503, HttpError, True),
     ],
 )
-def test_every_status_has_its_error(status: int, kind: type[JobbergateError], *, again: bool) -> None:
+def test_every_status_has_its_error(status: int, kind: type[HttpError], *, again: bool) -> None:
     error = api_error(status, b'{"detail":"Because of this"}')
     assert (type(error), error.status, error.retryable) == (kind, status, again)
     assert str(error) == error.message == f"Because of this (HTTP {status})"
@@ -48,7 +47,7 @@ def test_no_answer_may_be_asked_again() -> None:
 )
 def test_what_ends_something_counts_only_in_the_apis_own_words(status: int, body: bytes) -> None:
     error = api_error(status, body)
-    assert (type(error), error.retryable) == (JobbergateError, True)
+    assert (type(error), error.retryable) == (HttpError, True)
 
 
 @pytest.mark.parametrize("detail", ["Access token does not contain: client_id", "The token payload does not contain an email"])

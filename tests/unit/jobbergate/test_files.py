@@ -2,9 +2,10 @@ import asyncio
 
 import pytest
 
-from slurmgate.jobbergate.errors import JobbergateError, NotFoundError
+from slurmgate.http.errors import HttpError
+from slurmgate.jobbergate.errors import NotFoundError
 from slurmgate.jobbergate.files import Downloads
-from tests.unit.jobbergate.far import Clock
+from tests.unit.far import Clock
 
 
 class Scripts:
@@ -12,7 +13,7 @@ class Scripts:
 
     def __init__(self, size: int = 1) -> None:
         self.asked: list[tuple[int, str]] = []
-        self.failures: list[JobbergateError] = []
+        self.failures: list[HttpError] = []
         self.may = asyncio.Event()
         self.may.set()
         self.size = size

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurmgate.jobbergate.errors import ForbiddenError, JobbergateError, NotFoundError, UnauthorizedError, UnreachableError
+from slurmgate.http.errors import HttpError, UnreachableError
+from slurmgate.jobbergate.errors import ForbiddenError, NotFoundError, UnauthorizedError
 from slurmgate.jobbergate.forwarding import MetricsForwarder
 from slurmgate.jobbergate.influx import InfluxError
 from slurmgate.jobbergate.measurements import MOST_ROWS, Task
@@ -196,7 +197,7 @@ async def test_what_is_configured_is_looked_at_each_time(world: World) -> None:
 @pytest.mark.parametrize(
     "down", [UnreachableError("http://api gave no answer within 15 s"), UnauthorizedError(401, "no token for client valhalla")]
 )
-async def test_where_the_api_answers_nobody_only_one_asks(world: World, down: JobbergateError) -> None:
+async def test_where_the_api_answers_nobody_only_one_asks(world: World, down: HttpError) -> None:
     for job in range(50):
         world.influx.write(job, BATCH, [100])
     world.api.down = down

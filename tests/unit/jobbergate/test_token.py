@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurmgate.jobbergate.errors import JobbergateError, UnauthorizedError, UnusableError
-from slurmgate.jobbergate.http import Http
+from slurmgate.http.client import Http
+from slurmgate.http.errors import HttpError, UnusableError
+from slurmgate.jobbergate.errors import UnauthorizedError
 from slurmgate.jobbergate.token import Tokens, _claims
-from tests.unit.jobbergate.far import Canned, Clock, FarSide, jwt
+from tests.unit.far import Canned, Clock, FarSide, jwt
 
 YEAR_2000 = 946684800
 
@@ -174,7 +175,7 @@ async def test_an_issuer_that_is_no_address_is_refused_at_once(http: Http, issue
 
     with pytest.raises(UnusableError, match="address of the issuer") as error:
         Tokens(http, issuer=issuer, client_id="x", secret=secret)
-    assert isinstance(error.value, JobbergateError)
+    assert isinstance(error.value, HttpError)
     assert not error.value.retryable
 
 

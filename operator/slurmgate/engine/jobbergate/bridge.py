@@ -28,9 +28,10 @@ from slurmgate.engine.jobbergate.registering import Registrar
 from slurmgate.engine.jobbergate.reporter import Amend, Reporter
 from slurmgate.engine.ports import ReferenceProblem, References
 from slurmgate.engine.site import Site
+from slurmgate.http.client import Http
+from slurmgate.http.errors import HttpError
 from slurmgate.jobbergate.client import JobbergateApi
-from slurmgate.jobbergate.errors import JobbergateError, NotFoundError
-from slurmgate.jobbergate.http import Http
+from slurmgate.jobbergate.errors import NotFoundError
 from slurmgate.jobbergate.token import Tokens
 from slurmgate.kube.errors import ApiError
 from slurmgate.resources.jobbergate import Jobbergate, JobbergateFile
@@ -122,7 +123,7 @@ class Bridge:
             return forged(error.message)
         except NotSubmittableError as problem:
             return forged(str(problem))
-        except JobbergateError as error:
+        except HttpError as error:
             return unanswered(error.message)
         manifest, since = made
         self._made.keep(record.token, manifest, since)
@@ -159,7 +160,7 @@ class Bridge:
                         await link.serve(self._unchanged)
                     finally:
                         tries = 0 if link.served else tries
-            except (JobbergateError, ApiError, ReferenceProblem) as error:
+            except (HttpError, ApiError, ReferenceProblem) as error:
                 _log.warning("Jobbergate: %s", error, extra={"cluster": site.name})
                 site.note_jobbergate(JobbergateHealth(trouble=str(error)))
             except Exception:  # noqa: BLE001 - a mistake of ours here must not end everything else
@@ -240,5 +241,5 @@ async def _file(importer: Importer, since: float, file: JobbergateFile) -> bytes
         return await importer.downloads.file(file.job_script_id, file.filename, since=since)
     except NotFoundError as error:
         return Refused(Reason.REFERENCE_NOT_FOUND, f"{file.filename!r} of job script {file.job_script_id}: {error.message}")
-    except JobbergateError as error:
+    except HttpError as error:
         return NotNow(Reason.JOBBERGATE_UNAVAILABLE, f"{file.filename!r} of job script {file.job_script_id}: {error.message}")

@@ -23,8 +23,9 @@ from slurmgate.engine.jobbergate.manifests import (
 from slurmgate.engine.jobbergate.objects import InTheWay, Invalid, Made, Objects, Standing
 from slurmgate.engine.jobbergate.reporter import on_record, tell
 from slurmgate.engine.site import Site
+from slurmgate.http.errors import HttpError
 from slurmgate.jobbergate.client import JobbergateApi
-from slurmgate.jobbergate.errors import JobbergateError, MovedOnError, NotFoundError
+from slurmgate.jobbergate.errors import MovedOnError, NotFoundError
 from slurmgate.jobbergate.files import Downloads
 from slurmgate.jobbergate.wire import Pending, Row
 from slurmgate.kube import errors as kube
@@ -62,7 +63,7 @@ class Importer:
         """Begin to make all that waits, however much, in whatever order it is listed.
 
         Raises:
-            JobbergateError: the list cannot be read to its end. What was read is made all the same.
+            HttpError: the list cannot be read to its end. What was read is made all the same.
         """
         seen: set[int] = set()
         number, last = 1, False
@@ -111,7 +112,7 @@ class Importer:
                 await make()
         except (kube.ForbiddenError, kube.NotFoundError) as error:
             self._wait(number, f"{error}; an admin makes the namespace and lists it in the chart's value jobbergate.namespaces")
-        except (JobbergateError, kube.ApiError) as error:
+        except (HttpError, kube.ApiError) as error:
             self._wait(number, str(error))
         except Exception:  # noqa: BLE001 - a mistake of ours about one submission must not keep all others out
             _log.exception("Jobbergate's submission %s could not be made, in a way nobody foresaw", number)
@@ -142,7 +143,7 @@ class Importer:
 
         Raises:
             NotSubmittableError: there is none.
-            JobbergateError: it cannot be had now.
+            HttpError: it cannot be had now.
         """
         name = entrypoint(pending.job_script)
         try:

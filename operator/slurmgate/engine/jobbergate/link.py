@@ -26,8 +26,9 @@ from slurmgate.engine.jobbergate.registering import Registrar
 from slurmgate.engine.jobbergate.reporter import Reporter, on_record, tell
 from slurmgate.engine.jobbergate.survey import Survey
 from slurmgate.engine.site import Site
+from slurmgate.http.errors import HttpError, UnusableError
 from slurmgate.jobbergate.client import JobbergateApi
-from slurmgate.jobbergate.errors import JobbergateError, NotFoundError, UnusableError
+from slurmgate.jobbergate.errors import NotFoundError
 from slurmgate.jobbergate.forwarding import MetricsForwarder
 from slurmgate.jobbergate.influx import connected
 from slurmgate.jobbergate.wire import Pending, Row
@@ -91,7 +92,7 @@ class Link:
         }
 
     async def introduce(self) -> None:
-        """Find out whom we speak with. Raises JobbergateError."""
+        """Find out whom we speak with. Raises HttpError."""
         self.version = await self.api.version()
         if self._since < OLDEST_API:
             raise UnusableError(f"Jobbergate's API is {self.version}; 5.0 is the oldest that works")
@@ -131,7 +132,7 @@ class Link:
 
         Raises:
             NotSubmittableError: nothing.
-            JobbergateError: that cannot be said now; NotFoundError: there is no such submission of this cluster.
+            HttpError: that cannot be said now; NotFoundError: there is no such submission of this cluster.
         """
         since, row = time.monotonic(), await self.api.row(number)
         if row.client_id != self.settings.client_id:
@@ -140,7 +141,7 @@ class Link:
         if isinstance(namespace, Refused):
             raise NotSubmittableError(namespace.message)
         if isinstance(namespace, NotNow):
-            raise JobbergateError(0, namespace.message)
+            raise HttpError(0, namespace.message)
         place = {"cluster": self.site.name, "client_id": self.settings.client_id, "namespace": namespace}
         if followed and row.slurm_job_id is None:
             raise NotSubmittableError(f"Jobbergate's submission {number} has no job to be followed")
@@ -269,7 +270,7 @@ class Link:
     async def _tolerant(self, act: Coroutine[Any, Any, None]) -> None:
         try:
             await act
-        except (JobbergateError, ApiError) as error:
+        except (HttpError, ApiError) as error:
             _log.warning("Jobbergate: %s", error, extra={"cluster": self.site.name})
         except Exception:  # noqa: BLE001 - a mistake of ours must not end the sync
             _log.exception("Jobbergate: something failed in a way nobody foresaw", extra={"cluster": self.site.name})

@@ -16,8 +16,8 @@ from slurmgate.core.record import Record
 from slurmgate.core.reporting import Status
 from slurmgate.engine.jobbergate.objects import Objects
 from slurmgate.engine.jobbergate.reporter import Amend
+from slurmgate.http.errors import HttpError, UnreachableError
 from slurmgate.jobbergate.client import JobbergateApi
-from slurmgate.jobbergate.errors import JobbergateError, UnreachableError
 from slurmgate.jobbergate.wire import Row
 from slurmgate.resources.jobbergate import JobbergateStatus
 
@@ -58,7 +58,7 @@ class Registrar:
     async def _try(self, record: Record) -> None:
         try:
             row = await self._register(record)
-        except JobbergateError as error:
+        except HttpError as error:
             tries = self._tries[record.token] = self._tries.get(record.token, 0) + 1
             self._not_before[record.token] = time.monotonic() + delay(tries, seed=record.token).total_seconds()
             reason = Reason.JOBBERGATE_UNAVAILABLE if isinstance(error, UnreachableError) else Reason.JOBBERGATE_REFUSED

@@ -18,8 +18,9 @@ from slurmgate.core.decision import Decision
 from slurmgate.core.reasons import Reason
 from slurmgate.core.record import Record
 from slurmgate.core.reporting import OnRecord, Report, Status, TellRejected, TellState, TellSubmitted
+from slurmgate.http.errors import HttpError
 from slurmgate.jobbergate.client import JobbergateApi
-from slurmgate.jobbergate.errors import ForbiddenError, JobbergateError, NotFoundError, RefusedError
+from slurmgate.jobbergate.errors import ForbiddenError, NotFoundError, RefusedError
 from slurmgate.jobbergate.wire import Row
 
 AT_ONCE = 4
@@ -105,11 +106,11 @@ class Reporter:
             self._busy.add(number)
             try:
                 await self._bring_into_step(api, number)
-            except JobbergateError as error:
+            except HttpError as error:
                 self._later(number, error)
             except Exception:  # noqa: BLE001 - a mistake of ours about one submission must not silence all others
                 _log.exception("Jobbergate's submission %s could not be told, in a way nobody foresaw", number)
-                self._later(number, JobbergateError(0, "a mistake of Slurmgate's, see its log"))
+                self._later(number, HttpError(0, "a mistake of Slurmgate's, see its log"))
             finally:
                 self._busy.discard(number)
 
@@ -127,7 +128,7 @@ class Reporter:
                 return
             try:
                 await tell(api, number, report)
-            except JobbergateError as error:
+            except HttpError as error:
                 self._known.pop(number, None)  # it may have been done, or the row is not as we thought: look first
                 if error.retryable or report == refused:
                     raise
@@ -150,7 +151,7 @@ class Reporter:
         over, words = reporting.heard_out(known, record.status), reporting.disagreement(known, record.status)
         self._amend(record.token, partial(hearing.in_step, now=self._clock(), over=over, disagreement=words))
 
-    def _later(self, number: int, error: JobbergateError) -> None:
+    def _later(self, number: int, error: HttpError) -> None:
         """It could not be told: say so, and try again after ever longer pauses."""
         tries = self._tries[number] = self._tries.get(number, 0) + 1
         _log.warning("Jobbergate could not be told of its submission %s: %s", number, error.message)
@@ -179,7 +180,7 @@ def on_record(row: Row) -> OnRecord:
 
 
 async def tell(api: JobbergateApi, number: int, report: Report) -> None:
-    """Make one report. Raises JobbergateError."""
+    """Make one report. Raises HttpError."""
     match report:
         case TellSubmitted(job_id, state, reason, info):
             await api.submitted(number, slurm_job_id=job_id, state=state, reason=reason, info=info)

@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from slurmgate.engine.ports import References
 from slurmgate.engine.signing.reading import read_authority, read_secret
-from slurmgate.jobbergate.errors import JobbergateError, shortened
-from slurmgate.jobbergate.http import Answer, Http, address
+from slurmgate.http.client import Answer, Http, address
+from slurmgate.http.errors import HttpError, shortened
 from slurmgate.resources.ssh import Vault
 from slurmgate.ssh.certificates import Grant
 from slurmgate.ssh.credentials import KeyUnavailable
@@ -47,7 +47,7 @@ class VaultSigner:
             headers, body = self._headers(token), _request(public_key, grant)
             async with Http(authority=authority, deadline=_DEADLINE) as http:
                 answer = await http.send("POST", url, headers=headers, body=body, largest=_LARGEST_ANSWER)
-        except JobbergateError as error:
+        except HttpError as error:
             raise KeyUnavailable(f"no certificate from {place}: {error}") from None
         if answer.status != _OK:
             words = _refusal(answer)

@@ -1,4 +1,4 @@
-"""How the API and the issuer are asked: few connections, a deadline on every request, no more of an answer than wanted."""
+"""How Jobbergate, its issuer, InfluxDB and a Vault are asked: few connections, a deadline, no more of an answer than wanted."""
 
 import asyncio
 import ssl
@@ -18,7 +18,7 @@ from aiohttp import (
 )
 from yarl import URL
 
-from slurmgate.jobbergate.errors import TooLargeError, UnreachableError, UnusableError
+from slurmgate.http.errors import TooLargeError, UnreachableError, UnusableError
 
 DEADLINE = 15.0
 """Seconds for one request, from when a connection may be used for it."""

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from slurmgate.jobbergate.errors import TooLargeError, UnreachableError, UnusableError
-from slurmgate.jobbergate.http import Answer, Http, address
-from tests.unit.jobbergate.far import Canned, FarSide
+from slurmgate.http.client import Answer, Http, address
+from slurmgate.http.errors import TooLargeError, UnreachableError, UnusableError
+from tests.unit.far import Canned, FarSide
 
 
 async def get(http: Http, far: FarSide, *, largest: int = 1000) -> Answer:
