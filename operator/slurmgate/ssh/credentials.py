@@ -42,7 +42,7 @@ class PrivateKey:
             # Without validation: it takes 0.6 s of CPU for RSA 4096, at every log-in, and protects only from one's own key.
             key = asyncssh.import_private_key(material, passphrase, unsafe_skip_rsa_key_validation=True)
         except Exception as error:  # noqa: BLE001 - damage shows itself as OverflowError, UnicodeDecodeError and many more
-            if passphrase is not None and isinstance(error, asyncssh.KeyEncryptionError):
+            if passphrase is not None and (isinstance(error, asyncssh.KeyEncryptionError) or "decrypt" in str(error)):
                 raise KeyUnavailable("the passphrase does not open the private key") from None
             if "assphrase" in str(error):
                 words = "store it without one (ssh-keygen -p), or in a Secret with a reference to its passphrase"

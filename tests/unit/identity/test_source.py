@@ -99,7 +99,7 @@ LOCKED = ADA.replace("key: id", "key: id, passphraseKey: words")
 async def test_a_key_with_a_passphrase_is_opened(source: MappingFiles, secrets: Secrets) -> None:
     source.load("mapping", LOCKED, inline_keys=False)
     locked = asyncssh.generate_private_key("ssh-ed25519")
-    secrets.data["ada-key", "id"] = locked.export_private_key(passphrase="correct horse")
+    secrets.data["ada-key", "id"] = locked.export_private_key("pkcs8-pem", passphrase="correct horse")
     secrets.data["ada-key", "words"] = b"correct horse\n"
     assert (await source.private_key("ada")).fingerprint == locked.get_fingerprint()
 
@@ -109,7 +109,8 @@ async def test_what_is_wrong_with_a_passphrase_is_said_without_it(
     source: MappingFiles, secrets: Secrets, words: bytes | None
 ) -> None:
     source.load("mapping", LOCKED, inline_keys=False)
-    secrets.data["ada-key", "id"] = asyncssh.generate_private_key("ssh-ed25519").export_private_key(passphrase="correct horse")
+    locked = asyncssh.generate_private_key("ssh-ed25519")
+    secrets.data["ada-key", "id"] = locked.export_private_key("pkcs8-pem", passphrase="correct horse")
     if words:
         secrets.data["ada-key", "words"] = words
     with pytest.raises(KeyUnavailable) as caught:

@@ -17,7 +17,7 @@ from tests.unit.signing.references import Secrets
 CA = asyncssh.generate_private_key("ssh-ed25519")
 KEYS = {user: asyncssh.generate_private_key("ssh-ed25519") for user in ("kirby", "jarvice", "gate")}
 SECRETS = {
-    ("Secret", "authority", "key"): CA.export_private_key(passphrase="correct horse"),
+    ("Secret", "authority", "key"): CA.export_private_key("pkcs8-pem", passphrase="correct horse"),
     ("Secret", "authority", "words"): b"correct horse",
     ("Secret", "jarvice", "key"): KEYS["jarvice"].export_private_key(),
     ("Secret", "gate", "key"): KEYS["gate"].export_private_key(),

@@ -61,6 +61,14 @@ def test_a_passphrase_is_named_in_pem_too(form: str) -> None:
         PrivateKey.parse(key.export_private_key(form, passphrase="secret"))
 
 
+@pytest.mark.parametrize("form", ["openssh", "pkcs1-pem", "pkcs8-pem"])
+def test_a_passphrase_that_is_another_keys_is_said_to_be(form: str) -> None:
+    material = asyncssh.generate_private_key("ecdsa-sha2-nistp256").export_private_key(form, passphrase="correct horse")
+    assert PrivateKey.parse(material, b"correct horse").algorithm == "ecdsa-sha2-nistp256"
+    with pytest.raises(KeyUnavailable, match=r"^the passphrase does not open the private key$"):
+        PrivateKey.parse(material, b"another horse")
+
+
 @pytest.mark.parametrize(
     ("material", "message"),
     [
