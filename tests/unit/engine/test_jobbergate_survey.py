@@ -8,6 +8,7 @@ import pytest
 from slurmgate.core.record import Record
 from slurmgate.core.reporting import Status
 from slurmgate.engine.jobbergate.reporter import Reporter
+from slurmgate.engine.jobbergate.roster import Roster
 from slurmgate.engine.jobbergate.survey import MANY, Survey
 from slurmgate.jobbergate.client import JobbergateApi
 from slurmgate.jobbergate.errors import NotFoundError
@@ -56,13 +57,15 @@ def record(number: int) -> Record:
 
 def survey(*, held: int, there: int) -> tuple[Survey, Told]:
     told = Told()
-    records = {number: record(number) for number in range(1, held + 1)}
+    records = {str(number): record(number) for number in range(1, held + 1)}
+    roster = Roster(records.get)
+    for number in range(1, held + 1):
+        roster.recognise(number, str(number))
     return (
         Survey(
             cast("JobbergateApi", FakeApi(range(1, there + 1))),
             cast("Reporter", told),
-            {number: str(number) for number in records},
-            records.get,
+            roster,
             told.saw,
             told.vanished.append,
         ),

@@ -26,6 +26,7 @@ from slurmgate.engine.jobbergate.objects import Objects
 from slurmgate.engine.jobbergate.recognising import Recognised, compare, forged, unanswered
 from slurmgate.engine.jobbergate.registering import Registrar
 from slurmgate.engine.jobbergate.reporter import Amend, Reporter
+from slurmgate.engine.jobbergate.roster import Roster
 from slurmgate.engine.ports import ReferenceProblem, References
 from slurmgate.engine.site import Site
 from slurmgate.http.client import Http
@@ -56,16 +57,13 @@ class Bridge:
         self._site: Site | None = None
         self._configured = asyncio.Event()
         self._records = records
-        self._record_of = record_of
         self._amend = amend
         self._objects = objects
         self._references = references
         self._clock = clock
-        self._tokens: dict[int, str] = {}
-        self._first: dict[int, str] = {}
-        """The uid of the JobSubmission that was recognised first as that of a submission in Jobbergate."""
+        self._roster = Roster(record_of)
         self._made = Kept()
-        self._reporter = Reporter(self._recognised, amend, self._missing, clock=clock)
+        self._reporter = Reporter(self._roster.recognised, amend, self._missing, clock=clock)
         self._link: Link | None = None
 
     @property
@@ -91,8 +89,7 @@ class Bridge:
         if record.job_id or record.over:
             self._made.drop(record.token)
         if record.status.jobbergate:
-            self._first.setdefault(record.status.jobbergate.id, record.token)
-            self._tokens[record.status.jobbergate.id] = record.token
+            self._roster.recognise(record.status.jobbergate.id, record.token)
             self._reporter.consider(record.status.jobbergate.id)
         elif record.over:
             self._drop(record)  # it is not what it says, and must not stand for what it is not
@@ -104,16 +101,13 @@ class Bridge:
 
     def _drop(self, record: Record) -> None:
         number = record.status.jobbergate.id if record.status.jobbergate else record.submission_id
-        if number is not None and self._first.get(number) == record.token:
-            del self._first[number]
-        if number is not None and self._tokens.get(number) == record.token:
-            del self._tokens[number]
+        if number is not None and self._roster.strike(number, record.token):
             self._reporter.forget(number)
 
     async def recognise(self, record: Record, spec: JobSubmissionSpec) -> Recognised | Refused | NotNow:
         """Whether it is the submission of Jobbergate that it says it is."""
         link, number = self._link, record.submission_id or 0
-        if other := self._other(number, record):
+        if other := self._roster.other(number, record):
             return forged(f"the JobSubmission of {number} is {other.namespace}/{other.name}, and there is only one")
         if link is None:
             return unanswered("the SlurmCluster has no spec.jobbergate" if not self.hears else "it has not been reached yet")
@@ -129,22 +123,9 @@ class Bridge:
         self._made.keep(record.token, manifest, since)
         return compare(record, spec, manifest, partial(_file, link.importer, since))
 
-    def _other(self, number: int, record: Record) -> Record | None:
-        """Another JobSubmission of the same submission: of before the namespace that is configured was changed."""
-        first = self._record_of(self._first.get(number, ""))
-        return first if first and first.token != record.token else None
-
     @property
     def _settings(self) -> Jobbergate | None:
         return self.site.spec.jobbergate if self.site else None
-
-    def _held(self, number: int) -> Record | None:
-        """The record of a submission in Jobbergate, whether it has been recognised already or not."""
-        return self._record_of(self._tokens.get(number, ""))
-
-    def _recognised(self, number: int) -> Record | None:
-        record = self._held(number)
-        return record if record and record.status.jobbergate else None
 
     # Keeping in step -------------------------------------------------------------------------------------------------
 
@@ -177,19 +158,18 @@ class Bridge:
         async with Http(authority=await credentials.authority()) as http:
             tokens = Tokens(http, issuer=settings.oidc_url, client_id=settings.client_id, secret=credentials.secret)
             api = JobbergateApi(settings.url, tokens, http)
-            importer = Importer(site, settings, api, self._objects, known=self._tokens.__contains__, made=self._remember)
+            importer = Importer(site, settings, api, self._objects, known=self._roster.__contains__, made=self._remember)
             self._link = Link(
-                site,
-                settings,
-                credentials,
-                api,
-                importer,
-                self._objects,
-                self._reporter,
-                self._tokens,
-                self._held,
-                Registrar(api, self._objects, settings.client_id, self._records, self._amend, self._clock),
-                self._vanished,
+                site=site,
+                settings=settings,
+                credentials=credentials,
+                api=api,
+                roster=self._roster,
+                importer=importer,
+                objects=self._objects,
+                reporter=self._reporter,
+                registrar=Registrar(api, self._objects, settings.client_id, self._records, self._amend, self._clock),
+                vanished=self._vanished,
             )
             for record in self._records():
                 self.changed(record)
@@ -209,13 +189,13 @@ class Bridge:
 
     def _remember(self, uid: str, manifest: Manifest, since: float) -> None:
         self._made.keep(uid, manifest, since)
-        self._tokens[manifest.origin.id] = uid
+        self._roster.enter(manifest.origin.id, uid)
         if manifest.script is not None:
             self._reporter.expect(manifest.origin.id)
 
     def _missing(self, number: int) -> None:
         """Jobbergate did not have it when it was to be told something. Whether it was deleted, the next survey says."""
-        record = self._recognised(number)
+        record = self._roster.recognised(number)
         if record is None:
             return
         if record.submission_id is None:
@@ -226,7 +206,7 @@ class Bridge:
 
     def _vanished(self, number: int) -> None:
         """It was deleted in Jobbergate."""
-        record = self._recognised(number)
+        record = self._roster.recognised(number)
         if record is None:
             return
         gone = partial(self._amend, record.token, partial(in_step, now=self._clock(), over=True))

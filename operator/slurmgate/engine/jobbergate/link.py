@@ -7,7 +7,7 @@ that has not ended is gone through, for what no list of changes shows: rows that
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,6 +24,7 @@ from slurmgate.engine.jobbergate.manifests import Manifest, NotSubmittableError,
 from slurmgate.engine.jobbergate.objects import Objects
 from slurmgate.engine.jobbergate.registering import Registrar
 from slurmgate.engine.jobbergate.reporter import Reporter, on_record, tell
+from slurmgate.engine.jobbergate.roster import Roster
 from slurmgate.engine.jobbergate.survey import Survey
 from slurmgate.engine.site import Site
 from slurmgate.http.errors import HttpError, UnusableError
@@ -47,7 +48,7 @@ _NAMED = 3
 _log = logging.getLogger(__name__)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Link:
     """Opened by the bridge."""
 
@@ -55,13 +56,10 @@ class Link:
     settings: Jobbergate
     credentials: Credentials
     api: JobbergateApi
+    roster: Roster
     importer: Importer
     objects: Objects
     reporter: Reporter
-    tokens: MutableMapping[int, str]
-    """The uid of the JobSubmission of each submission in Jobbergate, where there is one."""
-    record_of: Callable[[int], Record | None]
-    """The record of a submission in Jobbergate."""
     registrar: Registrar
     vanished: Callable[[int], None]
     """Is told of submissions that were deleted in Jobbergate."""
@@ -76,7 +74,7 @@ class Link:
     def __post_init__(self) -> None:
         metrics = self.settings.metrics
         self._forwarder = metrics and self._forwarding(metrics)
-        self._survey = Survey(self.api, self.reporter, self.tokens, self.record_of, self._saw, self.vanished)
+        self._survey = Survey(self.api, self.reporter, self.roster, self._saw, self.vanished)
 
     def _forwarding(self, metrics: JobMetrics) -> MetricsForwarder:
         authority = self.credentials.influx_authority if metrics.certificate_authority else None
@@ -86,7 +84,7 @@ class Link:
 
     def _jobs(self) -> dict[int, int]:
         """Slurm's job ids of the submissions that run or wait, by their numbers."""
-        records = {number: self.record_of(number) for number in self.tokens}
+        records = {number: self.roster.held(number) for number in self.roster}
         return {
             number: int(record.job_id) for number, record in records.items() if record and record.job_id and not record.over
         }
@@ -193,8 +191,8 @@ class Link:
         """Jobbergate has this on record: take it into account."""
         if row.client_id != self.settings.client_id:
             return
-        record = self.record_of(row.id)
-        if row.id in self.importer.under_way or (row.id in self.tokens and record is None):
+        record = self.roster.held(row.id)
+        if row.id in self.importer.under_way or (row.id in self.roster and record is None):
             self._early[row.id] = row, asked
         elif record:
             if unwanted(on_record(row), record.status) and not record.wishes.cancel:
@@ -216,7 +214,7 @@ class Link:
             if there.over:
                 await self.importer.end(row.id, there)
             return
-        if row.id in self.importer.under_way or row.id in self.tokens:  # it was listed before it was cancelled
+        if row.id in self.importer.under_way or row.id in self.roster:  # it was listed before it was cancelled
             return
         if row.status == Status.CANCELLED:
             await tell(self.api, row.id, TellState(None, "CANCELLED", "Cancelled before it was submitted.", "{}"))

@@ -5,12 +5,12 @@ may have been named, or an older state of it brought back.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from slurmgate.core.record import Record
 from slurmgate.core.reporting import Status
 from slurmgate.engine.jobbergate.reporter import Reporter
+from slurmgate.engine.jobbergate.roster import Roster
 from slurmgate.jobbergate.client import JobbergateApi
 from slurmgate.jobbergate.errors import NotFoundError
 from slurmgate.jobbergate.wire import Row
@@ -25,9 +25,7 @@ class Survey:
 
     api: JobbergateApi
     reporter: Reporter
-    tokens: Mapping[int, str]
-    """The uid of the JobSubmission of each submission in Jobbergate."""
-    record_of: Callable[[int], Record | None]
+    roster: Roster
     saw: Callable[[Row, float], None]
     """Takes a row, and when it was asked for."""
     vanished: Callable[[int], None]
@@ -48,9 +46,9 @@ class Survey:
                 listed |= {row.id for row in page.items}
                 last, number = page.last, number + 1
         gone = [number for number in self._concerned(listed) if not await self._is_there(number)]
-        if len(gone) >= MANY and 2 * len(gone) >= len(self.tokens):
+        if len(gone) >= MANY and 2 * len(gone) >= len(self.roster):
             self.doubt = (
-                f"{len(gone)} of {len(self.tokens)} submissions are not in Jobbergate any more. Nothing is cancelled for that: "
+                f"{len(gone)} of {len(self.roster)} submissions are not in Jobbergate any more. Nothing is cancelled for that: "
                 "if it is still the same Jobbergate, delete their JobSubmissions"
             )
             return
@@ -60,7 +58,7 @@ class Survey:
 
     def _concerned(self, listed: Collection[int]) -> list[int]:
         """Those that are not listed although we think that they have not ended there."""
-        records = {number: self.record_of(number) for number in self.tokens if number not in listed}
+        records = {number: self.roster.held(number) for number in self.roster if number not in listed}
         return [number for number, record in records.items() if record and record.unheard]
 
     async def _is_there(self, number: int) -> bool:
