@@ -62,9 +62,13 @@ class Importer:
     async def import_pending(self) -> None:
         """Begin to make all that waits, however much, in whatever order it is listed.
 
+        While more of what was listed before waits for a place than there are places, nothing is listed: it would wait, too.
+
         Raises:
             HttpError: the list cannot be read to its end. What was read is made all the same.
         """
+        if len(self.under_way) > AT_ONCE:
+            return
         seen: set[int] = set()
         number, last = 1, False
         while not last:
