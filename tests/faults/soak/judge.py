@@ -172,9 +172,12 @@ def _cancelled_after_a_requeue(case: Case, told: Told, tasks: Collection[Task]) 
 
 
 def found_again(case: Case, told: Told, tasks: Iterable[Task]) -> bool:
-    """Whether Slurm knows of a job that is called lost where it is, or how all of it ended."""
+    """Whether Slurm knows of a job that is called lost where it is, or how all of it ended.
+
+    An array's record without any index says nothing of its tasks: slurmctld was killed before it had told slurmdbd of them.
+    """
     known = [task for task in tasks if task.queued or (task.over and not task.unaccounted)]
-    is_whole = len(known) >= case.size or any(not task.index.isdigit() for task in known)
+    is_whole = len(known) >= case.size or any(task.index and not task.index.isdigit() for task in known)
     return told.reason == "Lost" and is_whole
 
 

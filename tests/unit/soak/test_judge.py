@@ -91,6 +91,12 @@ GOOD: dict[str, tuple[Case, Told | None, list[Task], list[Run]]] = {
         [task(index="0"), task("REQUEUED", index="1")],
         [run(), run()],
     ),
+    "Slurm lost an array before it had told accounting of its tasks": (
+        case(forgettable=True, size=5),
+        LOST,
+        [task("CANCELLED")],
+        [],
+    ),
     "Slurm lost it before accounting heard of it": (case(forgettable=True), LOST, [], []),
     "Slurm lost it before it was known, and it was sent again": (
         case(forgettable=True),
