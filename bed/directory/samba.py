@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def samba() -> Iterator[Samba]:
             outer = f"TCP-LISTEN:{port},bind={_ADDRESS},fork,reuseaddr"
             relay = launch(f"relay-{inner}", ["socat", outer, f"UNIX-CONNECT:{folder / str(inner)}"], records=records, log=log)
             processes.append(relay)
-            wait_until(lambda port=port: listening(_ADDRESS, port), alive=relay.alive, log=log, what="socat")  # type: ignore[misc]
+            wait_until(partial(listening, _ADDRESS, port), alive=relay.alive, log=log, what="socat")
         running = Samba(f"ldap://{_ADDRESS}:{ports[0]}", f"ldaps://{_ADDRESS}:{ports[1]}", certificate)
         _fill(ports[1])
         yield running

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -50,7 +51,7 @@ def ended(forgetful: World) -> dict[str, Submission]:
         each.wait_for_state("RUNNING")
     with resting(forgetful):
         for each in submissions.values():
-            forgetful.eventually(lambda each=each: forgotten(forgetful, each), bool)  # type: ignore[misc]
+            forgetful.eventually(partial(forgotten, forgetful, each), bool)
     return submissions
 
 

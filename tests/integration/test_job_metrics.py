@@ -81,10 +81,9 @@ async def api(jobbergate: Deployment) -> AsyncIterator[JobbergateApi]:
     async def secret() -> str:
         return description.client_secret
 
-    http = Http()
-    tokens = Tokens(http, issuer=description.issuer, client_id=description.client_id, secret=secret)
-    async with JobbergateApi(description.url, tokens, http) as api:
-        yield api
+    async with Http() as http:
+        tokens = Tokens(http, issuer=description.issuer, client_id=description.client_id, secret=secret)
+        yield JobbergateApi(description.url, tokens, http)
 
 
 @pytest.fixture

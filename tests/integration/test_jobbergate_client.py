@@ -51,11 +51,10 @@ async def client_of(
     async def secret() -> str:
         return jobbergate.realm.settings.clients[client_id].secret
 
-    http = Http(authority=authority, deadline=deadline)
     issuer, url = (description.https_issuer, description.https_url) if tls else (description.issuer, description.url)
-    tokens = Tokens(http, issuer=issuer, client_id=client_id, secret=secret, clock=clock)
-    async with JobbergateApi(url, tokens, http) as api:
-        yield api
+    async with Http(authority=authority, deadline=deadline) as http:
+        tokens = Tokens(http, issuer=issuer, client_id=client_id, secret=secret, clock=clock)
+        yield JobbergateApi(url, tokens, http)
 
 
 @pytest.fixture

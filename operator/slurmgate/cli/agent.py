@@ -184,10 +184,9 @@ def manifests(agent: Agent, destination: Destination) -> tuple[Json, Json]:
     data = {_CLIENT_KEY: agent.oidc_client_secret.get_secret_value()}
     if dsn := _dsn(agent):
         data[_DSN_KEY] = dsn
-    if agent.directory:
-        data[_LDAP_KEY] = agent.directory.ldap_password.get_secret_value()
     spec: Json = {"jobbergate": _checked(lambda: _jobbergate(agent, destination.namespace, secret))}
     if directory := agent.directory:
+        data[_LDAP_KEY] = directory.ldap_password.get_secret_value()
         spec["identity"] = {"ldap": _checked(lambda: _wire(_ldap(directory, secret)))}
     if commands := _checked(lambda: _commands(agent)):
         spec["commands"] = commands

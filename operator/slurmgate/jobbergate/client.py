@@ -7,8 +7,7 @@ token opens.
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -74,18 +73,6 @@ class JobbergateApi:
         self.url = base if base.name == _ROOT else base / _ROOT
         self._tokens = tokens
         self._http = http
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close all connections, those to the issuer too."""
-        await self._http.close()
 
     async def version(self) -> str:
         """The API's version."""
