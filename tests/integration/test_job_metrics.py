@@ -5,13 +5,14 @@ import base64
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from itertools import count
 from urllib.request import Request, urlopen
 
 import pytest
+from typing_extensions import override
 
 import bed
 from bed.jobbergate.deployment import Deployment
@@ -22,7 +23,7 @@ from slurmgate.http.client import Http
 from slurmgate.jobbergate.client import JobbergateApi
 from slurmgate.jobbergate.dsn import Dsn
 from slurmgate.jobbergate.forwarding import MetricsForwarder
-from slurmgate.jobbergate.influx import Influx, InfluxError, connected
+from slurmgate.jobbergate.influx import Influx, InfluxError, Series, connected
 from slurmgate.jobbergate.token import Tokens
 
 pytestmark = [pytest.mark.bed, pytest.mark.slow]
@@ -129,9 +130,33 @@ def table(jobbergate: Deployment, number: int, what: str) -> list[str]:
     return jobbergate.sql(statement).splitlines()
 
 
+class Remembering(Influx):
+    """Keeps what it was told: Slurm writes over a value that it wrote in the same second, when it may have been passed on."""
+
+    said: list[Series]
+
+    @override
+    async def ask(self, statements: Sequence[str]) -> list[Series]:
+        found = await super().ask(statements)
+        self.said = [*getattr(self, "said", []), *found]
+        return found
+
+
+def lines_of(found: Iterable[Series], measurement: str) -> set[str]:
+    """What InfluxDB has said of it, as `table` shows it."""
+    return {
+        f"{second}|{each.tags['host']}|{each.tags['step']}|{each.tags['task']}|{value}"
+        for each in found
+        if each.name == measurement
+        for second, value in each.values
+    }
+
+
 async def test_what_a_real_job_uses_arrives_while_it_runs_and_all_of_it_when_it_has_ended(
-    running: Bed, influx: Influx, jobbergate: Deployment, alice: Person, forwarder: MetricsForwarder
+    running: Bed, influxdb: Influxdb, api: JobbergateApi, jobbergate: Deployment, alice: Person
 ) -> None:
+    influx = Remembering(Dsn.parse(influxdb.dsn), authority=influxdb.certificate.read_text())
+    forwarder = forwarding(influx, api)
     job = int(running.slurm.inside(["sbatch", "--parsable"], user="kirby", stdin=JOB).stdout)
     number = alice.submit(alice.script(), slurm_job_id=job).id
 
@@ -157,13 +182,11 @@ async def test_what_a_real_job_uses_arrives_while_it_runs_and_all_of_it_when_it_
     assert table(jobbergate, number, "max(cpu_time) > 0") == ["t"]
     for measurement, column in COLUMNS.items():
         written = await influx.ask([f"SELECT value FROM {measurement} WHERE job = '{job}' GROUP BY host, step, task"])
-        expected = {
-            f"{second}|{each.tags['host']}|{each.tags['step']}|{each.tags['task']}|{value}"
-            for each in written
-            for second, value in each.values
-        }
+        expected, told = lines_of(written, measurement), set(table(jobbergate, number, f"{KEY}, {column}"))
         assert len(expected) > 30
-        assert set(table(jobbergate, number, f"{KEY}, {column}")) == expected
+        assert {line.rpartition("|")[0] for line in told} == {line.rpartition("|")[0] for line in expected}
+        assert told - expected <= lines_of(influx.said, measurement)
+    await influx.close()
 
 
 async def test_many_samples_arrive_whole_and_only_once(
